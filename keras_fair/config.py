@@ -1,0 +1,316 @@
+"""Every hyper-parameter of the package, once, with its unit and its source.
+
+A config is a tree of frozen dataclasses. An experiment file holds a
+function `get_config()` that returns an `Experiment`; programs read it by
+path or by name and change single values with `--set train.batch_size=4`.
+
+FPN is Lin et al., CVPR 2017; RetinaNet is Lin et al., ICCV 2017. "Detectron"
+marks a value that the papers leave open and their released code fixes.
+"""
+
+import ast
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import types
+import typing
+
+
+@dataclasses.dataclass(frozen=True)
+class BackboneConfig:
+    """The bottom-up network. FPN, section 3."""
+
+    name: str = "resnet50"  # a key of models.backbones.BACKBONES
+    stride_in: str = "1x1"  # "1x1" (MSRA) or "3x3" (v1.5): which convolution
+    norm: str = "frozen"  # "frozen", "batch" or "sync" batch normalisation
+    norm_epsilon: float = 1.001e-5  # keras.applications; Detectron2 1e-5
+    frozen_stages: int = 2  # stem and res2 (Detectron); 0 trains everything
+
+
+@dataclasses.dataclass(frozen=True)
+class PixelConfig:
+    """How uint8 RGB becomes the network's input: order, then (x - mean) / std.
+
+    The default is what keras.applications' ResNet was trained with.
+    """
+
+    channel_order: str = "bgr"  # "rgb" or "bgr"
+    mean: tuple[float, ...] = (103.939, 116.779, 123.68)  # in channel_order
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class PyramidConfig:
+    """The feature pyramid. FPN, section 3; RetinaNet, section 4."""
+
+    filters: int = 256
+    min_level: int = 3  # P3; the R-CNNs start at P2
+    max_level: int = 7
+    coarse: str = "conv"  # P6, P7: "conv" (RetinaNet) or "pool" (FPN)
+    coarse_input: str = "c5"  # "c5" (RetinaNet, footnote 2) or "p5"
+    norm: str = ""  # "" or "batch": torchvision's v2 models
+
+
+def _octave_sizes() -> tuple[tuple[float, ...], ...]:
+    """Areas 32^2 to 512^2 on P3 to P7, three per octave. RetinaNet, sec. 4."""
+    return tuple(
+        tuple(32.0 * 2**level * 2 ** (third / 3) for third in range(3))
+        for level in range(5)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class RetinaNetConfig:
+    """RetinaNet as in the paper; what it leaves open is Detectron's."""
+
+    num_classes: int = 80
+    class_names: tuple[str, ...] = ()  # index = label; travels with weights
+    backbone: BackboneConfig = BackboneConfig()
+    pixels: PixelConfig = PixelConfig()
+    pyramid: PyramidConfig = PyramidConfig()
+    head_depth: int = 4  # convolutions in each tower, section 4
+    head_filters: int = 256
+    head_norm: str = ""  # "" or "group": torchvision's v2 model
+    anchor_sizes: tuple[tuple[float, ...], ...] = _octave_sizes()  # pixels
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    anchor_offset: float = 0.0  # of a cell; Detectron2 0, TF Model Garden 0.5
+    positive_iou: float = 0.5  # section 4
+    negative_iou: float = 0.4  # below is background; between is ignored
+    force_best_match: bool = True  # RPN's rule, Faster R-CNN section 3.1.2
+    prior: float = 0.01  # foreground probability at the start, section 4.1
+    focal_alpha: float = 0.25  # table 1b
+    focal_gamma: float = 2.0
+    box_loss: str = "smooth_l1"  # "smooth_l1" or "giou"
+    box_loss_beta: float = 0.11  # Detectron; 0 is L1 (Detectron2)
+    normalizer: str = "batch"  # "batch": positives; "ema": their average
+    normalizer_momentum: float = 0.9  # Detectron2
+    normalizer_start: float = 100.0  # Detectron2
+    weight_decay: float = 1e-4  # as a loss, 0.5 * decay * sum(w ** 2)
+    score_threshold: float = 0.05  # section 4.1
+    candidates_per_level: int = 1000  # section 4.1
+    nms_iou: float = 0.5  # section 4.1
+    max_detections: int = 100  # COCO's limit
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where images and annotations are and how they become batches."""
+
+    root: str = ""  # prefix of the four paths below
+    train_annotations: str = "annotations/instances_train2017.json"
+    train_images: str = "train2017"
+    val_annotations: str = "annotations/instances_val2017.json"
+    val_images: str = "val2017"
+    short_sides: tuple[int, ...] = (800,)  # pixels; one is drawn per image
+    max_long_side: int = 1333  # pixels (Detectron)
+    # Canvas (height, width); an image goes to the smallest that holds it.
+    canvases: tuple[tuple[int, int], ...] = (
+        (800, 1088),
+        (1088, 800),
+        (800, 1344),
+        (1344, 800),
+    )
+    horizontal_flip: bool = True
+    scale_jitter: tuple[float, float] = (1.0, 1.0)  # factor, drawn per image
+    max_objects: int = 100  # M of the contract; more objects is an error
+    with_masks: bool = False
+    mask_size: int = 112  # S of the contract
+    on_bad_record: str = "error"  # "error" or "skip" (counted and logged)
+    max_images: int = 0  # 0 is all; otherwise the first so many
+    keep_empty: bool = False  # train on images without objects, too
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The schedule. RetinaNet, section 4.1; warm-up is Detectron's."""
+
+    batch_size: int = 16  # over all devices
+    steps: int = 90_000  # "1x"
+    learning_rate: float = 0.01  # for `batch_size` images
+    drop_steps: tuple[int, ...] = (60_000, 80_000)  # each divides by ten
+    warmup_steps: int = 500
+    warmup_factor: float = 1 / 3
+    momentum: float = 0.9
+    clip_norm: float = 0.0  # global gradient norm; 0 is off
+    policy: str = "float32"  # or "mixed_bfloat16", "mixed_float16"
+    jit_compile: str = "auto"  # "auto", "true" or "false"
+    seed: int = 0
+    checkpoint_steps: int = 5_000
+    keep_checkpoints: int = 3
+    evaluate_steps: int = 10_000  # a multiple of checkpoint_steps; 0: at end
+    backbone_weights: str = ""  # "imagenet" (Keras's download) or a file
+    initial_weights: str = ""  # .weights.h5 of a whole model
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What one configs/ file returns."""
+
+    model: RetinaNetConfig = RetinaNetConfig()
+    data: DataConfig = DataConfig()
+    train: TrainConfig = TrainConfig()
+
+
+MODEL_CONFIGS = (RetinaNetConfig,)
+
+
+def _folders() -> list[pathlib.Path]:
+    """Where named configs lie: in a wheel, then in the checkout."""
+    package = pathlib.Path(__file__).parent
+    return [package / "configs", package.parent / "configs"]
+
+
+def load(name_or_path: str) -> Experiment:
+    """Run the experiment file of that path or name and return its config.
+
+    Args:
+        name_or_path: a path to a `.py` file, a `config.json` that a training
+            run wrote, or a name such as "retinanet_r50_fpn_1x_coco".
+
+    Raises:
+        FileNotFoundError: there is no such file; the message lists the names.
+        ValueError: the file has no `get_config`.
+    """
+    candidates = [pathlib.Path(name_or_path)]
+    candidates += [f / f"{name_or_path}.py" for f in _folders()]
+    path = next((p for p in candidates if p.is_file()), None)
+    if path is None:
+        names = sorted({p.stem for f in _folders() for p in f.glob("*.py")})
+        raise FileNotFoundError(
+            f"No config at {name_or_path!r} and none of that name. Give a "
+            f"path or one of: {', '.join(names)}."
+        )
+    if path.suffix == ".json":
+        return from_dict(json.loads(path.read_text()))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"Expected a function get_config() in {path}.")
+    return module.get_config()
+
+
+def to_dict(config) -> dict:
+    """Turn a config into plain JSON types, with each dataclass's name."""
+    if dataclasses.is_dataclass(config):
+        values = {
+            field.name: to_dict(getattr(config, field.name))
+            for field in dataclasses.fields(config)
+        }
+        return {"class": type(config).__name__, **values}
+    if isinstance(config, tuple):
+        return [to_dict(value) for value in config]
+    return config
+
+
+def from_dict(values: dict):
+    """Undo `to_dict`.
+
+    Raises:
+        ValueError: an unknown class or an unknown or missing key.
+    """
+    if not isinstance(values, dict) or "class" not in values:
+        raise ValueError(
+            'Expected a dict with the key "class", as config.to_dict writes. '
+            f"Received: {values!r}."
+        )
+    config_class = globals().get(values["class"])
+    if not dataclasses.is_dataclass(config_class):
+        raise ValueError(f"Unknown config class {values['class']!r}.")
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    unknown = sorted(set(values) - set(fields) - {"class"})
+    if unknown:
+        raise ValueError(
+            f"{values['class']} has no field {', '.join(unknown)}. Its fields "
+            f"are: {', '.join(fields)}."
+        )
+    read = {k: _read(v) for k, v in values.items() if k != "class"}
+    return config_class(**read)
+
+
+def _read(value):
+    if isinstance(value, list):
+        return tuple(_read(item) for item in value)
+    return from_dict(value) if isinstance(value, dict) else value
+
+
+def override(config, assignment: str):
+    """Return the config with one value changed.
+
+    Example:
+        >>> override(experiment, "train.batch_size=4").train.batch_size
+        4
+
+    Args:
+        config: any config of this module.
+        assignment: "path.to.field=value"; the value is a Python literal, or
+            a plain string where the field holds a string.
+
+    Raises:
+        ValueError: no such field, or a value of another type.
+    """
+    path, equals, text = assignment.partition("=")
+    if not equals:
+        raise ValueError(f"Expected field=value. Received: {assignment!r}.")
+    return _replace(config, path.strip().split("."), text.strip(), assignment)
+
+
+def _replace(config, names: list[str], text: str, assignment: str):
+    name = names[0]
+    hints = typing.get_type_hints(type(config))
+    if name not in hints:
+        raise ValueError(
+            f"{type(config).__name__} has no field {name!r} (in "
+            f"{assignment!r}). Its fields are: {', '.join(hints)}."
+        )
+    current = getattr(config, name)
+    if len(names) > 1:
+        if not dataclasses.is_dataclass(current):
+            raise ValueError(f"{name!r} has no fields (in {assignment!r}).")
+        value = _replace(current, names[1:], text, assignment)
+    else:
+        value = _parse(text, hints[name], assignment)
+    return dataclasses.replace(config, **{name: value})
+
+
+def _parse(text: str, hint, assignment: str):
+    if dataclasses.is_dataclass(hint) or isinstance(hint, types.UnionType):
+        raise ValueError(
+            f"{assignment!r} names a group of fields; set one field of it."
+        )
+    if hint is str:
+        return text.strip("'\"")
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {"true": True, "false": False}.get(text.lower(), text)
+    value = _coerce(value, hint)
+    if value is None:
+        name = getattr(hint, "__name__", None)
+        expected = str(hint) if typing.get_args(hint) else name
+        raise ValueError(f"Expected {expected}. Received: {assignment!r}.")
+    return value
+
+
+def _coerce(value, hint):
+    """Return the value as the hint's type, or None where it does not fit."""
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, (tuple, list)):
+            value = (value,)
+        item = typing.get_args(hint)[0]
+        items = tuple(_coerce(v, item) for v in value)
+        return None if None in items else items
+    if hint is float and type(value) is int:
+        return float(value)
+    return value if type(value) is hint else None
+
+
+def save(config, path: str) -> None:
+    """Write the config as JSON, atomically."""
+    temporary = f"{path}.{os.getpid()}.part"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(to_dict(config), file, indent=2)
+        file.write("\n")
+    os.replace(temporary, path)

@@ -1,0 +1,1 @@
+"""Geometry as pure functions of tensors: float32, static shapes."""
