@@ -171,8 +171,23 @@ def load(name_or_path: str) -> Experiment:
 
     Raises:
         FileNotFoundError: there is no such file; the message lists the names.
-        ValueError: the file has no `get_config`.
+        ValueError: the file is neither of the two, or holds no Experiment.
     """
+    path = _find(name_or_path)
+    if path.suffix == ".json":
+        experiment = _read_json(path)
+    elif path.suffix == ".py":
+        experiment = _run(path)
+    else:
+        raise ValueError(f"Expected a .py or .json file. Received: {path}.")
+    if not isinstance(experiment, Experiment):
+        raise ValueError(
+            f"Expected an Experiment from {path}. Received: {experiment!r}."
+        )
+    return experiment
+
+
+def _find(name_or_path: str) -> pathlib.Path:
     candidates = [pathlib.Path(name_or_path)]
     candidates += [f / f"{name_or_path}.py" for f in _folders()]
     path = next((p for p in candidates if p.is_file()), None)
@@ -182,8 +197,17 @@ def load(name_or_path: str) -> Experiment:
             f"No config at {name_or_path!r} and none of that name. Give a "
             f"path or one of: {', '.join(names)}."
         )
-    if path.suffix == ".json":
-        return from_dict(json.loads(path.read_text()))
+    return path
+
+
+def _read_json(path: pathlib.Path):
+    try:
+        return from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:  # json's own error is one, too
+        raise ValueError(f"{path} is not a saved config: {error}") from error
+
+
+def _run(path: pathlib.Path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -208,32 +232,45 @@ def to_dict(config) -> dict:
 def from_dict(values: dict):
     """Undo `to_dict`.
 
+    A missing field takes its default, so that a file outlives a new field.
+
     Raises:
-        ValueError: an unknown class or an unknown or missing key.
+        ValueError: an unknown class or field, or a value of another type.
     """
     if not isinstance(values, dict) or "class" not in values:
         raise ValueError(
             'Expected a dict with the key "class", as config.to_dict writes. '
             f"Received: {values!r}."
         )
-    config_class = globals().get(values["class"])
+    name = values["class"]
+    config_class = globals().get(str(name))
     if not dataclasses.is_dataclass(config_class):
-        raise ValueError(f"Unknown config class {values['class']!r}.")
-    fields = {field.name: field for field in dataclasses.fields(config_class)}
-    unknown = sorted(set(values) - set(fields) - {"class"})
+        raise ValueError(f"Unknown config class {name!r}.")
+    hints = typing.get_type_hints(config_class)
+    unknown = sorted(set(values) - set(hints) - {"class"})
     if unknown:
         raise ValueError(
-            f"{values['class']} has no field {', '.join(unknown)}. Its fields "
-            f"are: {', '.join(fields)}."
+            f"{name} has no field {', '.join(unknown)}. Its fields are: "
+            f"{', '.join(hints)}."
         )
-    read = {k: _read(v) for k, v in values.items() if k != "class"}
-    return config_class(**read)
+    fields = {k: v for k, v in values.items() if k != "class"}
+    return config_class(
+        **{k: _read(v, hints[k], f"{name}.{k}") for k, v in fields.items()}
+    )
 
 
-def _read(value):
-    if isinstance(value, list):
-        return tuple(_read(item) for item in value)
-    return from_dict(value) if isinstance(value, dict) else value
+def _read(value, hint, name: str):
+    read = from_dict(value) if isinstance(value, dict) else value
+    read = _coerce(read, hint)
+    if read is None:
+        raise ValueError(
+            f"Expected {_describe(hint)} for {name}. Received: {value!r}."
+        )
+    return read
+
+
+def _describe(hint) -> str:
+    return str(hint) if typing.get_args(hint) else hint.__name__
 
 
 def override(config, assignment: str):
@@ -288,23 +325,33 @@ def _parse(text: str, hint, assignment: str):
         value = {"true": True, "false": False}.get(text.lower(), text)
     value = _coerce(value, hint)
     if value is None:
-        name = getattr(hint, "__name__", None)
-        expected = str(hint) if typing.get_args(hint) else name
-        raise ValueError(f"Expected {expected}. Received: {assignment!r}.")
+        raise ValueError(
+            f"Expected {_describe(hint)}. Received: {assignment!r}."
+        )
     return value
 
 
 def _coerce(value, hint):
     """Return the value as the hint's type, or None where it does not fit."""
     if typing.get_origin(hint) is tuple:
-        if not isinstance(value, (tuple, list)):
-            value = (value,)
-        item = typing.get_args(hint)[0]
-        items = tuple(_coerce(v, item) for v in value)
-        return None if None in items else items
+        return _coerce_tuple(value, typing.get_args(hint))
+    if isinstance(hint, types.UnionType):
+        return value if isinstance(value, hint) else None
     if hint is float and type(value) is int:
         return float(value)
     return value if type(value) is hint else None
+
+
+def _coerce_tuple(value, hints: tuple):
+    """Read tuple[int, int] with its length, tuple[int, ...] with any."""
+    if not isinstance(value, (tuple, list)):
+        value = (value,)
+    if hints[-1] is ...:
+        hints = hints[:1] * len(value)
+    if len(hints) != len(value):
+        return None
+    items = tuple(map(_coerce, value, hints))
+    return None if None in items else items
 
 
 def save(config, path: str) -> None:
