@@ -1,0 +1,178 @@
+"""Which image goes where, in which size: batches planned in NumPy.
+
+A plan knows only the images' sizes. All that is random is drawn here, from
+(seed, epoch), so a batch is the same whatever the parallelism and whichever
+step a run resumes at.
+"""
+
+import math
+
+import numpy as np
+
+from keras_fair.config import DataConfig
+
+# One row of a plan. Sizes are pixels after resizing, canvas after padding.
+COLUMNS = (
+    "record",  # index into the records
+    "is_flipped",  # 0 or 1
+    "height",
+    "width",
+    "canvas_height",
+    "canvas_width",
+)
+
+
+def resized_shapes(shapes, short_sides, max_long_side: int):
+    """Fit images to a short side unless the long one becomes too long.
+
+    The rounding is Detectron2's: half up, after both scalings.
+
+    Args:
+        shapes: int [n, 2], height and width, pixels.
+        short_sides: float or int [n] or scalar, wanted shorter side, pixels.
+        max_long_side: pixels.
+
+    Returns:
+        int32 [n, 2], at least 1.
+    """
+    shapes = np.asarray(shapes, np.float64)
+    scale = np.asarray(short_sides, np.float64) / shapes.min(-1)
+    resized = shapes * scale[..., None]
+    shrink = np.minimum(1.0, max_long_side / resized.max(-1))
+    resized = np.floor(resized * shrink[..., None] + 0.5)
+    return np.maximum(resized, 1).astype(np.int32)
+
+
+def choose_canvas(shapes, canvases):
+    """Return the index of the smallest canvas that holds each image.
+
+    Args:
+        shapes: int [n, 2], height and width after resizing, pixels.
+        canvases: [c, 2], height and width, pixels.
+
+    Returns:
+        int [n], -1 where none does. The first of equal area wins.
+    """
+    canvases = np.asarray(canvases)
+    holds = (np.asarray(shapes)[:, None] <= canvases).all(-1)  # [n, c]
+    area = np.where(holds, canvases.prod(-1), np.iinfo(np.int64).max)
+    return np.where(holds.any(-1), area.argmin(-1), -1)
+
+
+def check_canvases(shapes, config: DataConfig) -> None:
+    """Check that every image fits a canvas at its largest.
+
+    Raises:
+        ValueError: one does not; the message gives a canvas to add.
+    """
+    largest = max(config.short_sides) * max(1.0, *config.scale_jitter)
+    resized = resized_shapes(shapes, largest, config.max_long_side)
+    homeless = choose_canvas(resized, config.canvases) < 0
+    if homeless.any():
+        needed = -(-resized[homeless].max(0) // 32) * 32
+        raise ValueError(
+            f"{homeless.sum()} images fit none of the canvases "
+            f"{config.canvases} after resizing, the first with (height, "
+            f"width) {tuple(resized[homeless][0].tolist())}. Add the canvas "
+            f"{tuple(needed.tolist())} to data.canvases, or lower "
+            "data.short_sides, data.max_long_side or data.scale_jitter."
+        )
+
+
+def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):
+    """Plan every image once, unflipped, at the largest short side.
+
+    Args:
+        shapes: int [n, 2], heights and widths of the images, pixels.
+        config: sizes and canvases.
+        shard: (index, count); every count-th image is planned.
+
+    Returns:
+        A list of int32 [m, 6] (see `COLUMNS`), one for each canvas in use.
+    """
+    short_side = max(config.short_sides)
+    resized = resized_shapes(shapes, short_side, config.max_long_side)
+    is_flipped = np.zeros(len(resized), np.int32)
+    rows = _rows(resized, is_flipped, config)[shard[0] :: shard[1]]
+    groups = choose_canvas(rows[:, 2:4], config.canvases)
+    return [rows[groups == group] for group in np.unique(groups)]
+
+
+def training_rows(
+    shapes, config: DataConfig, batch_size: int, seed: int, start_step: int
+):
+    """Plan batches for ever, an epoch's worth at a time.
+
+    Each epoch is a permutation. Its images queue up by canvas; a canvas
+    whose queue is full becomes a batch. What is left in the queues at the
+    end of an epoch waits there for the next, so no image is lost.
+
+    Args:
+        shapes: int [n, 2], heights and widths of the images, pixels.
+        config: sizes, canvases and augmentation.
+        batch_size: images of a step.
+        seed: of the permutations, flips and sizes.
+        start_step: so many batches are left out.
+
+    Yields:
+        int32 [k, batch_size, 6] (see `COLUMNS`), k >= 1.
+    """
+    waiting = np.zeros((0, len(COLUMNS)), np.int32)
+    epoch, step = 0, 0
+    while True:
+        drawn = _draw_epoch(shapes, config, seed, epoch)
+        batches, waiting = _fill(
+            np.concatenate([waiting, drawn]), config.canvases, batch_size
+        )
+        skip = min(len(batches), max(0, start_step - step))
+        step += len(batches)
+        epoch += 1
+        if len(batches) > skip:
+            yield batches[skip:]
+
+
+def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int):
+    """Return the epoch's rows, int32 [n, 6], in their random order."""
+    rng = np.random.default_rng((seed, epoch))
+    count = len(shapes)
+    order = rng.permutation(count)
+    short_sides = rng.choice(np.asarray(config.short_sides), count)
+    jitter = rng.uniform(*config.scale_jitter, count)
+    is_flipped = rng.integers(0, 2, count) * config.horizontal_flip
+    resized = resized_shapes(shapes, short_sides * jitter, config.max_long_side)
+    return _rows(resized, is_flipped, config)[order]
+
+
+def _rows(resized, is_flipped, config: DataConfig):
+    canvas = choose_canvas(resized, config.canvases)
+    columns = [
+        np.arange(len(resized))[:, None],
+        is_flipped[:, None],
+        resized,
+        np.asarray(config.canvases)[canvas],
+    ]
+    return np.concatenate(columns, 1).astype(np.int32)
+
+
+def _fill(rows, canvases, batch_size: int):
+    """Group a queue of rows into batches of one canvas each.
+
+    Returns:
+        int32 [k, batch_size, 6] in the order in which they fill up, and the
+        int32 [m, 6] rows that are left, in their order.
+    """
+    canvas = choose_canvas(rows[:, 4:6], canvases)
+    batches, left = [], []
+    for group in range(len(canvases)):
+        members = np.flatnonzero(canvas == group)
+        full = len(members) // batch_size * batch_size
+        batches.append(members[:full].reshape(-1, batch_size))
+        left.append(members[full:])
+    batches = np.concatenate(batches)  # [k, batch_size] positions in rows
+    batches = batches[np.argsort(batches[:, -1])]
+    return rows[batches], rows[np.sort(np.concatenate(left))]
+
+
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Return how many steps an epoch takes, rounded up."""
+    return math.ceil(num_images / batch_size)

@@ -1,0 +1,146 @@
+"""From image files and run-length masks to network pixels, in TensorFlow.
+
+Resizing is bilinear with half-pixel centres and without antialiasing, which
+every exported file can repeat (LiteRT has no antialiased resize).
+"""
+
+import numpy as np
+import tensorflow as tf
+
+
+def read_image(path):
+    """Decode an image file, or return an empty image where that fails.
+
+    JPEG, PNG, BMP, GIF (first frame) and WebP; grey, palette, alpha, CMYK
+    and 16-bit images become 8-bit RGB. Pixels are as stored: like COCO's own
+    tools this ignores the EXIF orientation.
+
+    Args:
+        path: string scalar.
+
+    Returns:
+        uint8 [h, w, 3]; [0, 0, 3] where the file cannot be read or decoded.
+    """
+    # A failing op cannot be caught in a graph, but a data set can drop its
+    # element; the empty image then takes its place.
+    decoded = tf.data.Dataset.from_tensors(path).map(_decode)
+    empty = tf.data.Dataset.from_tensors(tf.zeros([0, 0, 3], tf.uint8))
+    either = decoded.ignore_errors().concatenate(empty).take(1)
+    return either.get_single_element()
+
+
+def _decode(path):
+    image = tf.io.decode_image(
+        tf.io.read_file(path), channels=3, expand_animations=False
+    )
+    return tf.ensure_shape(image, [None, None, 3])
+
+
+def resize_image(image, shape):
+    """Resize an image.
+
+    Args:
+        image: uint8 [h, w, 3].
+        shape: int32 [2], height and width to resize to.
+
+    Returns:
+        uint8 [height, width, 3].
+    """
+    return tf.cast(tf.round(tf.image.resize(image, shape)), tf.uint8)
+
+
+def pad_image(image, canvas):
+    """Put an image in the top-left corner of a canvas of zeros.
+
+    Args:
+        image: uint8 [h, w, 3].
+        canvas: int32 [2], height and width, at least the image's.
+
+    Returns:
+        uint8 [canvas height, canvas width, 3].
+    """
+    below, right = tf.unstack(canvas - tf.shape(image)[:2])
+    return tf.pad(image, [[0, below], [0, right], [0, 0]])
+
+
+def scale_boxes(boxes, original_shape, image_shape):
+    """Take boxes from the pixels of one image size to those of another.
+
+    Args:
+        boxes: float32 [n, 4], xyxy.
+        original_shape: int32 [2], height and width they are in.
+        image_shape: int32 [2], height and width to take them to.
+
+    Returns:
+        float32 [n, 4].
+    """
+    factor = tf.cast(image_shape, tf.float32) / tf.cast(
+        original_shape, tf.float32
+    )
+    return boxes * tf.tile(factor[::-1], [2])
+
+
+def to_original(boxes, image_shape, original_shape):
+    """Take boxes from network pixels back to the original image, in NumPy.
+
+    Args:
+        boxes: float [..., N, 4], xyxy network pixels.
+        image_shape: int [..., 2], height and width of the valid part.
+        original_shape: int [..., 2], height and width of the image file.
+
+    Returns:
+        float32 [..., N, 4], xyxy original pixels.
+    """
+    factor = np.asarray(original_shape, np.float64) / np.asarray(image_shape)
+    factor = np.concatenate([factor[..., ::-1]] * 2, -1)[..., None, :]
+    return (np.asarray(boxes) * factor).astype(np.float32)
+
+
+def box_frame_masks(run_ends, splits, boxes, shape, size: int):
+    """Sample run-length masks on a grid in each instance's own box.
+
+    Each grid centre takes the value of the pixel it falls in. The pixel's
+    index in column-major order falls in some run, and odd runs are ones: no
+    full mask is ever made.
+
+    Args:
+        run_ends: int32 [r], where each run ends (cumulative counts), of all
+            instances one after the other.
+        splits: int64 [n + 1], the instances' first runs; an instance without
+            runs has no mask.
+        boxes: float32 [n, 4], xyxy pixels of the mask, inside of it.
+        shape: int32 [2], height and width of the masks, pixels.
+        size: S, side of the grid.
+
+    Returns:
+        uint8 [n, S, S], 0 or 1; zeros where there is no mask.
+    """
+    shape = tf.cast(shape, tf.int64)
+    runs = splits[1:] - splits[:-1]  # [n]
+    has_mask = runs > 0
+    runs_with = tf.boolean_mask(runs, has_mask)
+    # Instance i's pixels are shifted by i images, so that one sorted list of
+    # ends serves them all.
+    shift = tf.range(tf.size(runs_with, tf.int64)) * shape[0] * shape[1]
+    ends = tf.cast(run_ends, tf.int64) + tf.repeat(shift, runs_with)
+    first_run = tf.boolean_mask(splits[:-1], has_mask) - splits[0]
+    pixels = _grid_pixels(tf.boolean_mask(boxes, has_mask), shape, size)
+    pixels += shift[:, None, None]
+    run = tf.searchsorted(ends, tf.reshape(pixels, [-1]), side="right")
+    run = tf.reshape(tf.cast(run, tf.int64), tf.shape(pixels))
+    masks = tf.cast((run - first_run[:, None, None]) % 2, tf.uint8)
+    rows = tf.where(has_mask)
+    count = tf.size(runs, tf.int64)
+    return tf.scatter_nd(rows, masks, [count, size, size])
+
+
+def _grid_pixels(boxes, shape, size: int):
+    """Return int64 [n, S, S]: the column-major pixel under each centre."""
+    centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
+    x1, y1, x2, y2 = tf.unstack(boxes[..., None], axis=1)  # each [n, 1]
+    columns = tf.cast(tf.floor(x1 + centres * (x2 - x1)), tf.int64)
+    rows = tf.cast(tf.floor(y1 + centres * (y2 - y1)), tf.int64)
+    # Rounding may put a centre on the far edge of the image.
+    columns = tf.minimum(columns, shape[1] - 1)  # [n, S]
+    rows = tf.minimum(rows, shape[0] - 1)
+    return columns[:, None, :] * shape[0] + rows[:, :, None]
