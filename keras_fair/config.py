@@ -39,6 +39,9 @@ class PixelConfig:
     channel_order: str = "bgr"  # "rgb" or "bgr"
     mean: tuple[float, ...] = (103.939, 116.779, 123.68)  # in channel_order
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    # What a served model resizes to; bin.train copies it from DataConfig.
+    short_side: int = 800  # pixels
+    max_long_side: int = 1333  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +70,7 @@ class RetinaNetConfig:
 
     num_classes: int = 80
     class_names: tuple[str, ...] = ()  # index = label; travels with weights
+    category_ids: tuple[int, ...] = ()  # the data set's own id of each label
     backbone: BackboneConfig = BackboneConfig()
     pixels: PixelConfig = PixelConfig()
     pyramid: PyramidConfig = PyramidConfig()

@@ -1,0 +1,1 @@
+"""Programs: `python -m keras_fair.bin.train --help`, a screen each."""

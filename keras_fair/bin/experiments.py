@@ -1,0 +1,71 @@
+"""What the programs share: an experiment from flags, its data sets."""
+
+import dataclasses
+
+from absl import flags
+
+from keras_fair import config as config_lib
+from keras_fair.data.coco import CocoDataset
+from keras_fair.data.pipeline import make_dataset
+from keras_fair.evaluation.coco_eval import CocoEvaluator
+from keras_fair.training import evaluate
+
+CONFIG = flags.DEFINE_string("config", None, "Name or path of a config.")
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of a training: config, checkpoints, model."
+)
+MODEL = flags.DEFINE_string(
+    "model", None, "A preset folder; by default the work directory's."
+)
+SET = flags.DEFINE_multi_string(
+    "set", [], "Change one value: --set train.batch_size=4. Repeatable."
+)
+
+
+def load(name_or_path: str) -> config_lib.Experiment:
+    """Load an experiment and apply the --set flags."""
+    experiment = config_lib.load(name_or_path)
+    for assignment in SET.value:
+        experiment = config_lib.override(experiment, assignment)
+    return experiment
+
+
+def complete_model_config(model, dataset: CocoDataset, data):
+    """Write class names, category ids and image size into a model config.
+
+    Raises:
+        ValueError: the data set has another number of classes.
+    """
+    if len(dataset.class_names) != model.num_classes:
+        raise ValueError(
+            f"Expected {model.num_classes} categories, the config's "
+            f"model.num_classes. {dataset.path} has "
+            f"{len(dataset.class_names)}. Add "
+            f"--set model.num_classes={len(dataset.class_names)}."
+        )
+    pixels = dataclasses.replace(
+        model.pixels,
+        short_side=max(data.short_sides),
+        max_long_side=data.max_long_side,
+    )
+    return dataclasses.replace(
+        model,
+        class_names=tuple(dataset.class_names),
+        category_ids=tuple(dataset.category_ids),
+        pixels=pixels,
+    )
+
+
+def evaluate_coco(model, dataset: CocoDataset, experiment):
+    """Return COCO's summary on every image, and the evaluator behind it."""
+    batches = make_dataset(
+        dataset,
+        experiment.data,
+        batch_size=experiment.train.batch_size,
+        training=False,
+    )
+    evaluator = CocoEvaluator(dataset.to_coco().dataset)
+    report = evaluate.evaluate(
+        model, batches, evaluator, num_images=len(dataset.records)
+    )
+    return report, evaluator

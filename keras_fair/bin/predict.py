@@ -1,0 +1,129 @@
+"""Detect objects in image files; draw them and write COCO-format JSON.
+
+    python -m keras_fair.bin.predict --workdir=/tmp/run --output=/tmp/found \
+        photo.jpg folder_of_photos
+
+Each drawing has the name of its image; `detections.json` lists the boxes
+(x, y, width, height, original pixels), and `images` in it the file of each id.
+"""
+
+import json
+import os
+
+import keras
+from absl import app, flags
+
+from keras_fair import visualization
+from keras_fair.bin import experiments
+from keras_fair.data import image_files, transforms
+from keras_fair.models import load_preset
+
+OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.")
+SCORE_THRESHOLD = flags.DEFINE_float(
+    "score_threshold", 0.5, "Draw detections from this score on."
+)
+
+
+def predict_files(model, paths: list[str], output: str, score_threshold: float):
+    """Write a drawing of each image and `detections.json`; return the names.
+
+    The JSON holds all detections, whatever the threshold of the drawings.
+    """
+    os.makedirs(output, exist_ok=True)
+    progress = keras.utils.Progbar(len(paths), unit_name="image")
+    drawings, images, records = [], [], []
+    for image_id, file in enumerate(
+        image_files.read(paths, model.config.pixels), start=1
+    ):
+        found = model.predict_on_batch(file.x)
+        found = {name: value[0] for name, value in found.items()}
+        height, width = file.pixels.shape[:2]
+        found["boxes"] = transforms.to_original(
+            found["boxes"], file.x["image_shape"][0], (height, width)
+        )
+        drawing = visualization.draw_detections(
+            file.pixels,
+            found,
+            model.config.class_names or None,
+            score_threshold=score_threshold,
+        )
+        drawings.append(_drawing_path(output, file.path, drawings))
+        visualization.save_image(drawing, drawings[-1])
+        images.append(
+            {
+                "id": image_id,
+                "file_name": file.path,
+                "height": height,
+                "width": width,
+            }
+        )
+        records += _records(found, image_id, model.config)
+        progress.add(1)
+    _write_json(os.path.join(output, "detections.json"), images, records, model)
+    return drawings
+
+
+def _drawing_path(output: str, path: str, taken: list[str]) -> str:
+    """Name the drawing like its image, with a number where that is taken."""
+    stem, number = os.path.splitext(os.path.basename(path))[0], 1
+    result = os.path.join(output, f"{stem}.png")
+    while result in taken:
+        number += 1
+        result = os.path.join(output, f"{stem}_{number}.png")
+    return result
+
+
+def _records(found: dict, image_id: int, config) -> list[dict]:
+    records = []
+    for row in range(int(found["num_detections"])):
+        x1, y1, x2, y2 = found["boxes"][row].tolist()
+        label = int(found["labels"][row])
+        ids = config.category_ids
+        records.append(
+            {
+                "image_id": image_id,
+                "category_id": ids[label] if ids else label,
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "score": float(found["scores"][row]),
+            }
+        )
+    return records
+
+
+def _write_json(path: str, images: list, records: list, model) -> None:
+    names = model.config.class_names
+    ids = model.config.category_ids or range(len(names))
+    content = {
+        "images": images,
+        "categories": [
+            {"id": i, "name": name} for i, name in zip(ids, names, strict=True)
+        ],
+        "annotations": records,
+    }
+    with open(f"{path}.part", "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    os.replace(f"{path}.part", path)
+
+
+def main(arguments) -> None:
+    folder = experiments.MODEL.value or os.path.join(
+        experiments.WORKDIR.value or "", "model"
+    )
+    if len(arguments) < 2:
+        raise app.UsageError("Name image files or folders after the flags.")
+    paths = image_files.find(arguments[1:])
+    model = load_preset(folder)
+    drawings = predict_files(
+        model, paths, OUTPUT.value, SCORE_THRESHOLD.value
+    )
+    print(f"{len(drawings)} drawings and detections.json are in {OUTPUT.value}.")
+
+
+def run() -> None:
+    """Start the program; the console script points here."""
+    flags.mark_flag_as_required("output")
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

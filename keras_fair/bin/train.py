@@ -1,0 +1,78 @@
+"""Train a detector.
+
+    python -m keras_fair.bin.train --config=tiny_synthetic --workdir=/tmp/run \
+        --set data.root=/tmp/shapes --set train.batch_size=4
+
+Writes the resolved config, checkpoints, logs and the preset `model/` into the
+work directory; run it again to go on from the last checkpoint.
+"""
+
+import dataclasses
+import os
+
+import keras
+from absl import app, flags, logging
+
+from keras_fair import config as config_lib
+from keras_fair.bin import experiments
+from keras_fair.checkpoints import keras_applications
+from keras_fair.data.pipeline import make_dataset
+from keras_fair.data.coco import CocoDataset
+from keras_fair.evaluation.scoring import format_report
+from keras_fair.models import build_model
+from keras_fair.training.train import train
+
+
+def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
+    """Train, evaluate and save; return the last evaluation."""
+    train_data = CocoDataset.from_config(experiment.data, "train")
+    val_data = CocoDataset.from_config(experiment.data, "val")
+    model_config = experiments.complete_model_config(
+        experiment.model, train_data, experiment.data
+    )
+    experiment = dataclasses.replace(experiment, model=model_config)
+    os.makedirs(workdir, exist_ok=True)
+    config_lib.save(experiment, os.path.join(workdir, "config.json"))
+
+    settings = experiment.train
+    keras.utils.set_random_seed(settings.seed)
+    model = build_model(model_config, dtype=settings.policy)
+    if settings.backbone_weights:
+        keras_applications.load_resnet(
+            model.backbone, settings.backbone_weights
+        )
+    if settings.initial_weights:
+        model.load_weights(settings.initial_weights)
+    logging.info("Training %d weights.", model.count_params())
+
+    def start_at(step: int):
+        return make_dataset(
+            train_data,
+            experiment.data,
+            batch_size=settings.batch_size,
+            training=True,
+            seed=settings.seed,
+            start_step=step,
+        )
+
+    def evaluate(model) -> dict:
+        return experiments.evaluate_coco(model, val_data, experiment)[0]
+
+    return train(model, start_at, settings, workdir, evaluate=evaluate)
+
+
+def main(_) -> None:
+    experiment = experiments.load(experiments.CONFIG.value)
+    workdir = experiments.WORKDIR.value
+    print(format_report(train_experiment(experiment, workdir)))
+    print(f"The model is in {os.path.join(workdir, 'model')}.")
+
+
+def run() -> None:
+    """Start the program; the console script points here."""
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

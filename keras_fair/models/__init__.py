@@ -1,0 +1,32 @@
+"""The detectors, one file per paper, and how to build one from a config."""
+
+from keras_fair import presets
+from keras_fair.config import RetinaNetConfig
+from keras_fair.models.backbones import as_backbone, build_backbone
+from keras_fair.models.retinanet import RetinaNet
+
+MODELS = {RetinaNetConfig: RetinaNet}
+
+
+def build_model(config, **kwargs):
+    """Return the model of that config with random weights.
+
+    Raises:
+        TypeError: the config belongs to no model.
+    """
+    if type(config) not in MODELS:
+        names = ", ".join(known.__name__ for known in MODELS)
+        raise TypeError(
+            f"Expected one of {names}. Received: {type(config).__name__}."
+        )
+    return MODELS[type(config)](config, **kwargs)
+
+
+def load_preset(folder: str, **kwargs):
+    """Return the model of a preset folder with its weights.
+
+    Raises:
+        FileNotFoundError: the folder lacks a preset's files.
+    """
+    model_class = MODELS[type(presets.read_config(folder))]
+    return model_class.from_preset(folder, **kwargs)

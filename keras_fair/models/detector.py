@@ -1,0 +1,214 @@
+"""What every detector shares: training, prediction, saving, export.
+
+A detector implements three methods, and Keras's `fit`, `evaluate`, `predict`
+and `save` work:
+
+    call(x, training)        images to outputs; detections among them unless
+                             training
+    compute_losses(x, y, outputs, training)    the paper's loss terms, by name
+    call's detections follow contract.py
+"""
+
+import os
+import pathlib
+
+import keras
+from keras import ops
+
+from keras_fair import config as config_lib
+from keras_fair import contract, optimizers, presets
+from keras_fair.ops import compiled
+
+# The papers' rate is for 16 images; this is for 2, by the linear rule.
+DEFAULT_LEARNING_RATE = 0.00125
+DEFAULT_CLIP_NORM = 10.0  # far above a healthy step, as the rate is untuned
+
+
+@keras.saving.register_keras_serializable(package="keras_fair")
+class _Total(keras.losses.Loss):
+    """Pass a total through Keras's reduction, which knows the replicas.
+
+    Under tf.distribute Keras expects a loss divided by the number of
+    replicas, and its reductions divide for everything but scalars.
+    """
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+class Detector(keras.Model):
+    """The base of all models: `Detector(config)`, see the subclasses.
+
+    Args:
+        config: the model's config dataclass.
+        backbone: any keras.Model that backbones.as_backbone accepts, in the
+            place of the one that `config.backbone` names.
+    """
+
+    config_class = None  # of the subclass
+    loss_names = ()  # the terms of compute_losses
+
+    def __init__(self, config, backbone=None, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(config, self.config_class):
+            raise TypeError(
+                f"Expected {self.config_class.__name__}. Received: "
+                f"{type(config).__name__}."
+            )
+        self.config = config
+        self.given_backbone = backbone
+        self.total_loss = _Total(name="total", dtype="float32")
+        self.loss_trackers = {
+            name: keras.metrics.Mean(name=name, dtype="float32")
+            for name in (*self.loss_names, "l2_loss")
+        }
+
+    def compute_losses(self, x, y, outputs, training) -> dict:
+        """Return the paper's loss terms, float32 scalars by name.
+
+        Args:
+            x: inputs, see contract.py, or images alone.
+            y: ground truth, see contract.py.
+            outputs: what `call` returned.
+            training: False while evaluating: no state may change.
+        """
+        raise NotImplementedError
+
+    def detections(self, outputs) -> dict:
+        """Pick the detections of contract.py out of what `call` returned."""
+        keys = (*contract.DETECTION_KEYS, "masks")
+        return {key: outputs[key] for key in keys if key in outputs}
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Sum the loss terms and the L2 of the kernels, and track each."""
+        if sample_weight is not None:
+            raise ValueError(
+                f"{type(self).__name__} takes no sample_weight; leave out the "
+                "objects that must not count."
+            )
+        terms = self.compute_losses(x, y, y_pred, training)
+        terms["l2_loss"] = self._l2_loss()
+        for name, value in terms.items():
+            self.loss_trackers[name].update_state(value)
+        total = ops.sum(ops.stack(list(terms.values())))
+        return self.total_loss(ops.zeros([1]), ops.reshape(total, [1]))
+
+    def _l2_loss(self):
+        """The papers' weight decay: decay * w in the gradient of w."""
+        kernels = [
+            ops.sum(ops.square(ops.cast(variable, "float32")))
+            for variable in self.trainable_variables
+            if variable.name == "kernel"
+        ]
+        if not self.config.weight_decay or not kernels:
+            return ops.zeros([])
+        return 0.5 * self.config.weight_decay * ops.sum(ops.stack(kernels))
+
+    def predict_step(self, *args):
+        outputs = super().predict_step(*args)
+        # TensorFlow's trainer returns the outputs, JAX's a pair with state.
+        if keras.backend.backend() == "jax":
+            return self.detections(outputs[0]), outputs[1]
+        return self.detections(outputs)
+
+    def compile(self, optimizer=None, **kwargs):
+        """Set the optimiser; the losses are the paper's.
+
+        Args:
+            optimizer: any Keras optimiser. The default is SGD with momentum
+                0.9 and the papers' learning rate for a batch of two images;
+                for N images multiply by N / 2.
+            **kwargs: of keras.Model.compile, but neither losses nor weights.
+        """
+        given = {"loss", "loss_weights"} & {k for k, v in kwargs.items() if v}
+        if given:
+            raise ValueError(
+                f"{type(self).__name__} computes the losses of its paper; "
+                f"compile it without {', '.join(sorted(given))}."
+            )
+        if optimizer is None:
+            optimizer = optimizers.FiniteSGD(
+                DEFAULT_LEARNING_RATE,
+                momentum=0.9,
+                global_clipnorm=DEFAULT_CLIP_NORM,
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def get_config(self):
+        backbone = self.given_backbone
+        if backbone is not None:
+            backbone = keras.saving.serialize_keras_object(backbone)
+        return {
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "config": config_lib.to_dict(self.config),
+            "backbone": backbone,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        backbone = config["backbone"]
+        if backbone is not None:
+            backbone = keras.saving.deserialize_keras_object(
+                backbone, custom_objects
+            )
+        return cls(
+            config_lib.from_dict(config["config"]),
+            backbone,
+            name=config["name"],
+            dtype=keras.dtype_policies.deserialize(config["dtype"]),
+        )
+
+    @classmethod
+    def from_preset(cls, folder: str, **kwargs):
+        """Read a model and its weights from a preset folder (presets.py)."""
+        model = cls(presets.read_config(folder), **kwargs)
+        model.load_weights(os.path.join(folder, presets.WEIGHTS_NAME))
+        return model
+
+    def save_to_preset(self, folder: str) -> None:
+        """Write config and weights to a folder; both atomically."""
+        path = pathlib.Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        config_lib.save(self.config, str(path / presets.CONFIG_NAME))
+        temporary = path / f"part.{os.getpid()}.weights.h5"
+        optimizer = [self.optimizer] if self.compiled else []
+        keras.saving.save_weights(self, temporary, objects_to_skip=optimizer)
+        os.replace(temporary, path / presets.WEIGHTS_NAME)
+
+    def export(self, filepath, format="tf_saved_model", **kwargs):
+        """Write a SavedModel: uint8 images [B, H, W, 3] to detections.
+
+        Batch, height and width are free; boxes are in pixels of the images.
+
+        Args:
+            filepath: the folder to write.
+            format: "tf_saved_model".
+            **kwargs: of keras.export.ExportArchive.write_out.
+
+        Raises:
+            ValueError: another format.
+        """
+        if format != "tf_saved_model":
+            raise ValueError(
+                f'Expected format="tf_saved_model". Received: {format!r}.'
+            )
+
+        def serve(images):
+            return self.detections(self(images, training=False))
+
+        images = keras.InputSpec("uint8", (None, None, None, 3), name="images")
+        archive = keras.export.ExportArchive()
+        archive.track(self)
+        # XLA inside a SavedModel compiles anew for every image size, and
+        # some servers refuse it.
+        with compiled.plain_graph():
+            archive.add_endpoint("serve", serve, input_signature=[images])
+            archive.write_out(filepath, **kwargs)
+

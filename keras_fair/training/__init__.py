@@ -1,0 +1,1 @@
+"""Schedules, callbacks, checkpoints and the loop that ties them together."""

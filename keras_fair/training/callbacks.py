@@ -1,0 +1,81 @@
+"""What happens between the steps of `fit`."""
+
+import math
+from collections.abc import Callable
+
+import keras
+
+from keras_fair.training import checkpoints
+
+
+class NaNGuard(keras.callbacks.Callback):
+    """Stop at the first loss that is not finite, and name its term.
+
+    `optimizers.FiniteSGD` keeps such a step away from the weights.
+
+    Raises:
+        FloatingPointError: in `fit`, after the step.
+    """
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        wrong = [k for k, v in logs.items() if not math.isfinite(v)]
+        terms = [name for name in wrong if name != "loss"] or wrong
+        if terms:
+            values = ", ".join(f"{k}={v:.4g}" for k, v in logs.items())
+            raise FloatingPointError(
+                f"{' and '.join(terms)} stopped being finite at step "
+                f"{int(self.model.optimizer.iterations)} ({values}). The step "
+                "did not reach the weights. Lower the learning rate, lengthen "
+                "the warm-up, or set a clip_norm; the last checkpoint is good."
+            )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Save weights and optimiser at the end of every epoch of `fit`.
+
+    Args:
+        folder: where checkpoints go.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, folder: str, keep: int):
+        super().__init__()
+        self.folder = folder
+        self.keep = keep
+
+    def on_epoch_end(self, epoch, logs=None):
+        checkpoints.save(self.model, self.folder, keep=self.keep)
+
+
+class Evaluation(keras.callbacks.Callback):
+    """Evaluate every few epochs of `fit` and log the numbers as `val_...`.
+
+    Epochs without an evaluation log NaN, so that CSV columns stay.
+
+    Args:
+        evaluate: takes the model, returns {"AP": 0.5, ...}; entries that are
+            not numbers are left out.
+        every: number of epochs between evaluations; 0 is only at the end.
+        names: what to log.
+    """
+
+    def __init__(
+        self,
+        evaluate: Callable[[keras.Model], dict],
+        every: int,
+        names: tuple[str, ...] = ("AP", "AP50", "AP75"),
+    ):
+        super().__init__()
+        self.evaluate = evaluate
+        self.every = every
+        self.names = names
+        self.report = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        last = epoch + 1 == self.params["epochs"]
+        due = last or (self.every and (epoch + 1) % self.every == 0)
+        self.report = self.evaluate(self.model) if due else None
+        for name in self.names:
+            value = self.report[name] if due else math.nan
+            logs[f"val_{name}"] = value

@@ -1,0 +1,27 @@
+"""COCO AP of a model on a data set, in plain Python."""
+
+import keras
+
+from keras_fair.evaluation.coco_eval import CocoEvaluator
+
+
+def evaluate(
+    model: keras.Model, dataset, evaluator: CocoEvaluator, num_images: int
+) -> dict:
+    """Predict every image once and return COCO's summary.
+
+    Args:
+        model: a detector.
+        dataset: batches (x, y) of contract.py with image_id and
+            original_shape; finite.
+        evaluator: fresh; it knows the ground truth.
+        num_images: for the progress bar.
+    """
+    progress = keras.utils.Progbar(num_images, unit_name="image")
+    for x, y in dataset:
+        detections = model.predict_on_batch(x)
+        evaluator.update(
+            detections, y["image_id"], x["image_shape"], y["original_shape"]
+        )
+        progress.add(len(y["image_id"]))
+    return evaluator.summarize()
