@@ -1,0 +1,264 @@
+"""COCO's average precision and recall, computed by pycocotools itself.
+
+This module gathers detections, brings them to original-image pixels and
+hands them to `pycocotools.cocoeval.COCOeval`; no number is computed here.
+So its rules hold: crowd regions and objects outside the size range are
+ignored, images without objects or without detections count, and of each
+class in each image the 100 best-scored detections are looked at.
+
+B images of a batch.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+
+from keras_fair.evaluation import annotations, convert, scoring
+
+IOU_TYPES = ("bbox", "segm")  # pycocotools' names
+
+
+class CocoEvaluator:
+    """Gathers detections and scores them with pycocotools.
+
+    Example:
+        >>> evaluator = CocoEvaluator("instances_val2017.json")
+        >>> for x, y in dataset:
+        ...     evaluator.update(
+        ...         model.predict_on_batch(x),
+        ...         y["image_id"],
+        ...         x["image_shape"],
+        ...         y["original_shape"],
+        ...     )
+        >>> print(format_report(evaluator.summarize()))
+
+    Attributes:
+        category_ids: the category id of label 0, label 1 and so on.
+
+    Args:
+        ground_truth: a COCO-format dict with `images`, `annotations` and
+            `categories`, or the path of a JSON file of it. Left unchanged.
+        category_ids: the category id of each label. By default the file's
+            ids in ascending order.
+
+    Raises:
+        ValueError: ground truth or category ids that cannot be evaluated.
+    """
+
+    def __init__(
+        self,
+        ground_truth: dict | str | os.PathLike,
+        category_ids: Sequence[int] | None = None,
+    ):
+        self._truth = annotations.load(ground_truth)
+        known = sorted(self._truth.cats)
+        ids = known if category_ids is None else [int(c) for c in category_ids]
+        if len(set(ids)) < len(ids) or not set(ids) <= set(known):
+            raise ValueError(
+                "Expected category_ids to name categories of the ground "
+                f"truth once each. Received: {ids}. The categories are: "
+                f"{known}."
+            )
+        self.category_ids = tuple(ids)
+        self._images = {}  # image id -> convert.ImageDetections
+
+    @property
+    def image_ids(self) -> tuple[int, ...]:
+        """Ids of the images evaluated so far, ascending."""
+        return tuple(sorted(self._images))
+
+    @property
+    def iou_types(self) -> tuple[str, ...]:
+        """What can be summarized: "bbox", and "segm" if masks were given."""
+        return IOU_TYPES if self._has_masks() else IOU_TYPES[:1]
+
+    def update(
+        self, detections, image_id, image_shape, original_shape, rles=None
+    ) -> None:
+        """Add the detections of one batch; all of it or, on error, none.
+
+        Args:
+            detections: NumPy-convertible dict in network-input pixels, see
+                contract.py. Its box-frame `masks` are not looked at.
+            image_id: int [B], ids of the ground truth, each only once.
+            image_shape: int [B, 2], height and width of the valid part of
+                the network input.
+            original_shape: int [B, 2], height and width in the ground truth.
+            rles: None, or B lists of `num_detections` masks, each a
+                compressed RLE dict of pycocotools in original-image size.
+
+        Raises:
+            ValueError: a batch that breaks the contract, an image id that is
+                unknown or was added before, or unfit masks.
+        """
+        batch = convert.check_batch(
+            detections, image_id, image_shape, original_shape
+        )
+        self._check_sizes(batch)
+        found = convert.split(batch, self.category_ids, rles)
+        self._add(list(zip(batch.image_ids, found, strict=True)))
+
+    def merge(self, other: "CocoEvaluator") -> None:
+        """Add what another evaluator gathered on other images.
+
+        An evaluator can be pickled, so shards may come from other processes.
+
+        Raises:
+            ValueError: an image that both hold or that is unknown here, other
+                category ids, or masks in only one of the two.
+        """
+        if self.category_ids != other.category_ids:
+            raise ValueError(
+                "Expected evaluators with the same category_ids. Received: "
+                f"{other.category_ids}. Here: {self.category_ids}."
+            )
+        self._add(list(other._images.items()))
+
+    def results(self, iou_type: str = "bbox") -> list[dict]:
+        """Return the detections as COCO's result records, by image id.
+
+        Args:
+            iou_type: "bbox" for records with `bbox` (x, y, width, height), or
+                "segm" for records with `segmentation`. The latter have no
+                `bbox`: pycocotools would take the object's size from it.
+        """
+        self._check_type(iou_type)
+        key = "bbox" if iou_type == "bbox" else "segmentation"
+        records = []
+        for image_id in self.image_ids:
+            found = self._images[image_id]
+            shapes = found.boxes.tolist() if key == "bbox" else found.rles
+            columns = (found.category_ids.tolist(), found.scores.tolist())
+            records += [
+                {
+                    "image_id": image_id,
+                    "category_id": category_id,
+                    key: shape,
+                    "score": score,
+                }
+                for shape, category_id, score in zip(
+                    shapes, *columns, strict=True
+                )
+            ]
+        return records
+
+    def save(self, path: str | os.PathLike, iou_type: str = "bbox") -> None:
+        """Write `results` as JSON, atomically."""
+        temporary = f"{os.fspath(path)}.{os.getpid()}.part"
+        with open(temporary, "w", encoding="utf-8") as file:
+            json.dump(self.results(iou_type), file)
+        os.replace(temporary, path)
+
+    def summarize(
+        self,
+        iou_type: str = "bbox",
+        subsets: dict[str, Sequence[str]] | None = None,
+        partial: bool = False,
+    ) -> dict:
+        """Score everything gathered so far.
+
+        Args:
+            iou_type: "bbox", or "segm" where masks were given.
+            subsets: class names under a name of your choice, each reported
+                as if the data set had no other classes.
+            partial: score only the images added so far. By default an image
+                of the ground truth that was not added is an error.
+
+        Returns:
+            The twelve `scoring.METRICS` as floats from 0 to 1, NaN where the
+            ground truth has no such object (pycocotools says -1), and
+            `per_class`: {class name: AP}; NaN is no part of the mean.
+            `subsets`: {name: the twelve metrics}.
+            `iou_type` and `num_images`: what was scored.
+
+        Raises:
+            ValueError: missing images, no masks, or an unknown class.
+        """
+        self._check_type(iou_type)
+        self._check_complete(partial)
+        ids = {c["name"]: key for key, c in self._truth.cats.items()}
+        chosen = {
+            name: _chosen(name, classes, ids)
+            for name, classes in (subsets or {}).items()
+        }
+        if iou_type == "segm":
+            annotations.check_masks(self._truth, self.image_ids)
+        scored = scoring.score(
+            self._truth, self.results(iou_type), self.image_ids, iou_type
+        )
+        per_class = {k: scoring.metrics(scored, [ids[k]])["AP"] for k in ids}
+        return {
+            **scoring.metrics(scored, list(ids.values())),
+            "per_class": per_class,
+            "subsets": {
+                name: scoring.metrics(scored, classes)
+                for name, classes in chosen.items()
+            },
+            "iou_type": iou_type,
+            "num_images": len(self._images),
+        }
+
+    def _has_masks(self) -> bool:
+        return any(d.rles is not None for d in self._images.values())
+
+    def _add(self, added: list) -> None:
+        seen = set(self._images)
+        for image_id, _ in added:
+            if image_id not in self._truth.imgs:
+                raise ValueError(
+                    f"Image id {image_id} is not in the ground truth, which "
+                    f"has {len(self._truth.imgs)} images."
+                )
+            if image_id in seen:
+                raise ValueError(
+                    f"Image id {image_id} was added twice. Add every image "
+                    "once; start a new evaluator for a new evaluation."
+                )
+            seen.add(image_id)
+        together = {**self._images, **dict(added)}
+        if len({d.rles is None for d in together.values()}) > 1:
+            raise ValueError(
+                "Expected rles for every image or for none, to know whether "
+                'to score "segm". Give empty lists where nothing was found.'
+            )
+        self._images = together
+
+    def _check_sizes(self, batch: convert.Batch) -> None:
+        shapes = batch.original_shape.tolist()
+        for image_id, shape in zip(batch.image_ids, shapes, strict=True):
+            image = self._truth.imgs.get(image_id, {})
+            recorded = [image.get("height"), image.get("width")]
+            if None not in recorded and recorded != shape:
+                raise ValueError(
+                    f"Expected original_shape {recorded} (height, width) of "
+                    f"image id {image_id}, as the ground truth has it. "
+                    f"Received: {shape}."
+                )
+
+    def _check_type(self, iou_type: str) -> None:
+        if iou_type not in self.iou_types:
+            raise ValueError(
+                f"Expected iou_type one of {self.iou_types}. Received: "
+                f'{iou_type!r}. ("segm" needs rles in every update.)'
+            )
+
+    def _check_complete(self, partial: bool) -> None:
+        missing = sorted(set(self._truth.imgs) - set(self._images))
+        if not self._images or (missing and not partial):
+            raise ValueError(
+                f"{len(missing)} of {len(self._truth.imgs)} images were not "
+                f"added, among them {missing[:5]}. Add them, with zero "
+                "detections where nothing was found, or pass partial=True "
+                "to score the images added so far (at least one)."
+            )
+
+
+def _chosen(name: str, classes: Sequence[str], ids: dict) -> list[int]:
+    unknown = [each for each in classes if each not in ids]
+    if unknown or not classes:
+        raise ValueError(
+            f"Expected subset {name!r} to be a list of classes of the ground "
+            f"truth. Received: {classes!r}. The classes are: "
+            f"{', '.join(ids)}."
+        )
+    return [ids[each] for each in set(classes)]

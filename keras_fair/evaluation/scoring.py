@@ -1,0 +1,129 @@
+"""Runs COCOeval and turns its tables into a dict of metrics and into text."""
+
+import contextlib
+import copy
+import io
+import math
+
+from pycocotools import coco, cocoeval
+
+METRICS = {  # in the order of COCOeval.stats: IoU, object size, detections
+    "AP": ("0.50:0.95", "all", 100),
+    "AP50": ("0.50", "all", 100),
+    "AP75": ("0.75", "all", 100),
+    "APs": ("0.50:0.95", "small", 100),
+    "APm": ("0.50:0.95", "medium", 100),
+    "APl": ("0.50:0.95", "large", 100),
+    "AR1": ("0.50:0.95", "all", 1),
+    "AR10": ("0.50:0.95", "all", 10),
+    "AR100": ("0.50:0.95", "all", 100),
+    "ARs": ("0.50:0.95", "small", 100),
+    "ARm": ("0.50:0.95", "medium", 100),
+    "ARl": ("0.50:0.95", "large", 100),
+}
+TABLE_WIDTH = 79  # characters
+
+
+def score(
+    truth: coco.COCO, records: list, image_ids: list, iou_type: str
+) -> cocoeval.COCOeval:
+    """Match COCO result records with the truth of these images, in silence.
+
+    Args:
+        truth: ground truth, see annotations.load.
+        records: COCO result records; none is an ordinary case.
+        image_ids: the images to score, at least one.
+        iou_type: "bbox" or "segm".
+
+    Returns:
+        The COCOeval, accumulated.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        if records:
+            found = truth.loadRes(records)
+        else:  # loadRes looks at the first record.
+            found = coco.COCO()
+            found.dataset = {**truth.dataset, "annotations": []}
+            found.createIndex()
+        scored = cocoeval.COCOeval(truth, found, iou_type)
+        scored.params.imgIds = list(image_ids)
+        scored.evaluate()
+        scored.accumulate()
+    return scored
+
+
+def metrics(scored: cocoeval.COCOeval, category_ids: list) -> dict:
+    """Return the twelve `METRICS` over these categories alone.
+
+    COCOeval treats each category on its own and averages over all of them in
+    `summarize`, so a summary of a part of its tables is exactly what COCOeval
+    says of a data set with no other categories.
+
+    Args:
+        scored: from `score`.
+        category_ids: ids of the ground truth, at least one.
+
+    Returns:
+        {metric: float}; NaN where there is no such object in the ground
+        truth, where COCOeval says -1.
+    """
+    order = list(scored.params.catIds)
+    rows = sorted(order.index(category_id) for category_id in category_ids)
+    part = copy.copy(scored)
+    part.eval = {
+        "precision": scored.eval["precision"][:, :, rows],
+        "recall": scored.eval["recall"][:, rows],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        part.summarize()
+    return {
+        name: math.nan if value == -1 else float(value)
+        for name, value in zip(METRICS, part.stats, strict=True)
+    }
+
+
+def format_report(report: dict) -> str:
+    """Return a report of `CocoEvaluator.summarize` as aligned text.
+
+    Subsets follow the metrics as one row each; the AP of each class comes
+    last. A metric without any object in the ground truth reads "n/a".
+    """
+    lines = [
+        f"COCO evaluation: {report['iou_type']}, {report['num_images']} images",
+        "",
+        f"{'metric':<8}{'value':>6}  {'IoU':<11}{'objects':<9}detections",
+    ]
+    for name, (iou, size, detections) in METRICS.items():
+        value = _number(report[name])
+        lines.append(f"{name:<8}{value:>6}  {iou:<11}{size:<9}{detections}")
+    if report["subsets"]:
+        lines += ["", *_subset_table(report["subsets"])]
+    lines += ["", "AP of each class", *_class_table(report["per_class"])]
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
+
+
+def _subset_table(subsets: dict) -> list[str]:
+    names = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    width = max(len("subset"), *map(len, subsets))
+    heads = "".join(f"{name:>8}" for name in names)
+    lines = [f"{'subset':<{width}}{heads}"]
+    for subset, values in subsets.items():
+        row = "".join(f"{_number(values[name]):>8}" for name in names)
+        lines.append(f"{subset:<{width}}{row}")
+    return lines
+
+
+def _class_table(per_class: dict) -> list[str]:
+    """Lay the classes out in columns, read downwards."""
+    width = max(map(len, per_class))
+    cells = [
+        f"{name:<{width}} {_number(value):>6}"
+        for name, value in per_class.items()
+    ]
+    columns = max(1, (TABLE_WIDTH + 3) // (width + 7 + 3))
+    height = -(-len(cells) // columns)
+    return ["   ".join(cells[row::height]) for row in range(height)]
