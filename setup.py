@@ -43,6 +43,7 @@ setuptools.setup(
         "keras>=3.15,<4",
         "numpy>=2.0",
         "absl-py>=2.0",
+        "h5py>=3.11",
         "pillow>=10.0",
         "pycocotools>=2.0.8",  # the first built for NumPy 2
     ],
