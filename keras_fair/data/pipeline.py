@@ -2,34 +2,17 @@
 
 The annotations stand in memory as flat tensors, a plan (plan.py) says which
 image goes where, and TensorFlow reads, decodes and resizes in parallel.
-Memory: COCO's train2017 (118k images, 860k objects) takes about 40 MB, and
-with masks another 1 GB of run lengths.
+Memory for COCO's train2017 (118k images, 860k objects): some 0.2 GB, and
+with masks, of about 200 runs each, 1.5 GB more.
 """
 
 import functools
-import itertools
-from typing import NamedTuple
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_fair import contract
 from keras_fair.config import DataConfig
-from keras_fair.data import augment, coco, plan, transforms
-
-
-class Table(NamedTuple):
-    """All records as tensors. n images, N objects, R runs."""
-
-    paths: tf.Tensor  # string [n]
-    image_ids: tf.Tensor  # int64 [n]
-    shapes: tf.Tensor  # int32 [n, 2], height and width
-    object_splits: tf.Tensor  # int64 [n + 1], first object of each image
-    boxes: tf.Tensor  # float32 [N, 4], xyxy original pixels
-    labels: tf.Tensor  # int32 [N]
-    run_splits: tf.Tensor  # int64 [N + 1], first run of each object
-    run_ends: tf.Tensor  # int32 [R], cumulative counts (see rle.py)
+from keras_fair.data import coco, examples, plan
 
 
 def make_dataset(
@@ -65,11 +48,11 @@ def make_dataset(
     """
     _check_arguments(batch_size, start_step, shard)
     records = _usable_records(dataset, config, training)
-    table = make_table(records)
+    table = examples.make_table(records)
     shapes = table.shapes.numpy()
-    plan.check_canvases(shapes, config)
+    plan.check_sizes(shapes, config)
     read = functools.partial(
-        read_example, dataset=dataset, table=table, config=config
+        examples.read_example, dataset=dataset, table=table, config=config
     )
     if training:
         rows = _training_rows(
@@ -78,16 +61,8 @@ def make_dataset(
         batches = _map(rows, read).batch(batch_size, drop_remainder=True)
         batches = batches.map(_replace_unreadable)
     else:
-        parts = [
-            _map(tf.data.Dataset.from_tensor_slices(rows), read)
-            .filter(lambda x, y, is_readable: is_readable)
-            .batch(batch_size)
-            for rows in plan.evaluation_rows(shapes, config, shard)
-        ]
-        batches = parts[0]
-        for part in parts[1:]:
-            batches = batches.concatenate(part)
-        batches = batches.map(lambda x, y, is_readable: (x, y))
+        parts = plan.evaluation_rows(shapes, config, shard)
+        batches = _evaluation_batches(parts, read, batch_size)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -128,29 +103,6 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
     return records
 
 
-def make_table(records: list) -> Table:
-    """Lay the records out as tensors."""
-    masks = list(itertools.chain.from_iterable(r.masks for r in records))
-    ends = [np.cumsum(mask) for mask in masks if mask is not None]
-    return Table(
-        paths=tf.constant([record.path for record in records]),
-        image_ids=tf.constant([r.image_id for r in records], tf.int64),
-        shapes=tf.constant([(r.height, r.width) for r in records], tf.int32),
-        object_splits=_splits(len(record.labels) for record in records),
-        boxes=tf.constant(np.concatenate([r.boxes for r in records])),
-        labels=tf.constant(np.concatenate([r.labels for r in records])),
-        run_splits=_splits(0 if m is None else len(m) for m in masks),
-        run_ends=tf.constant(
-            np.concatenate([np.zeros(0, np.int32), *ends]), tf.int32
-        ),
-    )
-
-
-def _splits(lengths):
-    ends = np.cumsum(np.fromiter(lengths, np.int64), dtype=np.int64)
-    return tf.constant(np.concatenate([[0], ends]), tf.int64)
-
-
 def _training_rows(shapes, config, batch_size, seed, start_step, shard):
     """Return the data set of int32 [6] rows, this shard's only."""
     index, count = shard
@@ -167,126 +119,22 @@ def _training_rows(shapes, config, batch_size, seed, start_step, shard):
     return chunked.unbatch()
 
 
+def _evaluation_batches(parts: list, read, batch_size: int):
+    """Return the data set of each canvas' batches, one after the other."""
+    batches = [
+        _map(tf.data.Dataset.from_tensor_slices(rows), read)
+        .filter(lambda x, y, is_readable: is_readable)
+        .batch(batch_size)
+        .map(lambda x, y, is_readable: (x, y))
+        for rows in parts
+    ]
+    return functools.reduce(tf.data.Dataset.concatenate, batches)
+
+
 def _map(rows, read):
     return rows.map(
         read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-
-
-def read_example(row, dataset, table: Table, config: DataConfig):
-    """Read one row of a plan.
-
-    Args:
-        row: int32 [6], see `plan.COLUMNS`.
-        dataset: for its name and its count of skipped images.
-        table: the records.
-        config: sizes and limits.
-
-    Returns:
-        x and y of contract.py without the batch dimension, and bool: False
-        where the image file is unreadable and to be skipped.
-    """
-    index, is_flipped = row[0], row[1] == 1
-    shape, canvas = row[2:4], row[4:6]
-    image, is_readable = _read_image(index, dataset, table)
-    image = transforms.resize_image(image, shape)
-    image = _where(is_flipped, augment.flip_image, image)
-    image = transforms.pad_image(image, canvas)
-    image.set_shape([*_static_canvas(config), 3])
-    y = _read_objects(index, shape, is_flipped, table, config)
-    y["image_id"] = table.image_ids[index]
-    y["original_shape"] = table.shapes[index]
-    return {"images": image, "image_shape": shape}, y, is_readable
-
-
-def _where(condition, change, value):
-    return tf.cond(condition, lambda: change(value), lambda: value)
-
-
-def _static_canvas(config: DataConfig) -> list:
-    """Return the height and width that all canvases share, or None."""
-    sides = [set(sides) for sides in zip(*config.canvases)]
-    return [side.pop() if len(side) == 1 else None for side in sides]
-
-
-def _read_image(index, dataset, table: Table):
-    """Return uint8 [h, w, 3] of the annotated size, and if it is readable."""
-    path, expected = table.paths[index], table.shapes[index]
-    image = transforms.read_image(path)
-    shape = tf.shape(image)[:2]
-    is_readable = tf.reduce_all(shape == expected)
-    if dataset.on_bad_record == "error":
-        fault = [
-            "Corrupt image file, or not of the size that the annotations "
-            "say (0, 0 is corrupt; height and width swapped: rotate the "
-            "pixels as EXIF says, or write the json from the stored ones). "
-            "File, its height and width, the annotated ones:",
-            path,
-            shape,
-            expected,
-        ]
-        with tf.control_dependencies([tf.Assert(is_readable, fault)]):
-            return tf.identity(image), tf.constant(True)
-
-    def skip():
-        tf.numpy_function(
-            functools.partial(_log_skip, dataset), [path, shape, expected], []
-        )
-        return tf.zeros([1, 1, 3], tf.uint8)
-
-    return tf.cond(is_readable, lambda: image, skip), is_readable
-
-
-def _log_skip(dataset, path, shape, expected) -> None:
-    dataset.log_skip(
-        "file",
-        f"{path.decode()}: corrupt, or of height and width {shape.tolist()} "
-        f"where the annotations say {expected.tolist()}",
-    )
-
-
-def _read_objects(index, shape, is_flipped, table: Table, config) -> dict:
-    """Return boxes, labels (and masks) of an image, padded to M."""
-    first, last = table.object_splits[index], table.object_splits[index + 1]
-    original_boxes = table.boxes[first:last]
-    boxes = transforms.scale_boxes(original_boxes, table.shapes[index], shape)
-    # Nothing is left of such an object at this size.
-    is_kept = tf.reduce_all(
-        boxes[:, 2:] - boxes[:, :2] >= coco.MIN_SIDE, axis=-1
-    )
-    width = tf.cast(shape[1], tf.float32)
-    flip = functools.partial(augment.flip_boxes, width=width)
-    y = {
-        "boxes": _where(is_flipped, flip, boxes),
-        "labels": table.labels[first:last],
-    }
-    if config.with_masks:
-        splits = table.run_splits[first : last + 1]
-        masks = transforms.box_frame_masks(
-            table.run_ends[splits[0] : splits[-1]],
-            splits,
-            original_boxes,
-            table.shapes[index],
-            config.mask_size,
-        )
-        y["masks"] = _where(is_flipped, augment.flip_masks, masks)
-        y["has_mask"] = splits[1:] > splits[:-1]
-    return {
-        key: _pad_rows(
-            tf.boolean_mask(value, is_kept),
-            config.max_objects,
-            contract.PADDING_LABEL if key == "labels" else 0,
-        )
-        for key, value in y.items()
-    }
-
-
-def _pad_rows(rows, count: int, value):
-    missing = count - tf.shape(rows)[0]
-    padding = [[0, missing]] + [[0, 0]] * (rows.shape.rank - 1)
-    value = tf.cast(value, rows.dtype)
-    padded = tf.pad(rows, padding, constant_values=value)
-    return tf.ensure_shape(padded, [count, *rows.shape[1:]])
 
 
 def _replace_unreadable(x, y, is_readable):

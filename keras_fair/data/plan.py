@@ -5,11 +5,10 @@ A plan knows only the images' sizes. All that is random is drawn here, from
 step a run resumes at.
 """
 
-import math
-
 import numpy as np
 
 from keras_fair.config import DataConfig
+from keras_fair.contract import STRIDE
 
 # One row of a plan. Sizes are pixels after resizing, canvas after padding.
 COLUMNS = (
@@ -59,22 +58,41 @@ def choose_canvas(shapes, canvases):
     return np.where(holds.any(-1), area.argmin(-1), -1)
 
 
-def check_canvases(shapes, config: DataConfig) -> None:
+def check_sizes(shapes, config: DataConfig) -> None:
     """Check that every image fits a canvas at its largest.
 
+    Args:
+        shapes: int [n, 2], heights and widths of the images, pixels.
+        config: sizes and canvases.
+
     Raises:
-        ValueError: one does not; the message gives a canvas to add.
+        ValueError: sizes that are not above 0, canvases that do not divide
+            by the stride, or an image that fits none.
     """
-    largest = max(config.short_sides) * max(1.0, *config.scale_jitter)
-    resized = resized_shapes(shapes, largest, config.max_long_side)
-    homeless = choose_canvas(resized, config.canvases) < 0
-    if homeless.any():
-        needed = -(-resized[homeless].max(0) // 32) * 32
+    low, high = config.scale_jitter
+    positive = (*config.short_sides, config.max_long_side, low)
+    if not config.short_sides or min(positive) <= 0 or high < low:
         raise ValueError(
-            f"{homeless.sum()} images fit none of the canvases "
-            f"{config.canvases} after resizing, the first with (height, "
-            f"width) {tuple(resized[homeless][0].tolist())}. Add the canvas "
-            f"{tuple(needed.tolist())} to data.canvases, or lower "
+            "Expected short_sides and max_long_side above 0 and scale_jitter "
+            f"as (low, high). Received: {config.short_sides}, "
+            f"{config.max_long_side}, {config.scale_jitter}."
+        )
+    sides = np.asarray(config.canvases)
+    if sides.ndim != 2 or (sides < 1).any() or (sides % STRIDE).any():
+        raise ValueError(
+            "Expected canvases as pairs (height, width) that divide by "
+            f"{STRIDE}, the stride of C5. Received: {config.canvases}."
+        )
+    largest = max(config.short_sides) * max(1.0, high)
+    resized = resized_shapes(shapes, largest, config.max_long_side)
+    is_homeless = choose_canvas(resized, config.canvases) < 0
+    if is_homeless.any():
+        needed = -(-resized[is_homeless].max(0) // STRIDE) * STRIDE
+        raise ValueError(
+            f"{is_homeless.sum()} images fit none of the canvases "
+            f"{config.canvases} after resizing; the first has (height, "
+            f"width) {tuple(resized[is_homeless][0].tolist())}. Add the "
+            f"canvas {tuple(needed.tolist())} to data.canvases, or lower "
             "data.short_sides, data.max_long_side or data.scale_jitter."
         )
 
@@ -89,11 +107,19 @@ def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):
 
     Returns:
         A list of int32 [m, 6] (see `COLUMNS`), one for each canvas in use.
+
+    Raises:
+        ValueError: there are fewer images than shards.
     """
     short_side = max(config.short_sides)
     resized = resized_shapes(shapes, short_side, config.max_long_side)
     is_flipped = np.zeros(len(resized), np.int32)
     rows = _rows(resized, is_flipped, config)[shard[0] :: shard[1]]
+    if not len(rows):
+        raise ValueError(
+            f"Expected at most one shard per image. Received: shard {shard} "
+            f"of {len(resized)} images."
+        )
     groups = choose_canvas(rows[:, 2:4], config.canvases)
     return [rows[groups == group] for group in np.unique(groups)]
 
@@ -171,8 +197,3 @@ def _fill(rows, canvases, batch_size: int):
     batches = np.concatenate(batches)  # [k, batch_size] positions in rows
     batches = batches[np.argsort(batches[:, -1])]
     return rows[batches], rows[np.sort(np.concatenate(left))]
-
-
-def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Return how many steps an epoch takes, rounded up."""
-    return math.ceil(num_images / batch_size)

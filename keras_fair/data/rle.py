@@ -8,25 +8,25 @@ sum to height x width. The compressed string is pycocotools' own code.
 import numpy as np
 from pycocotools import mask as coco_mask
 
+MAX_DIGITS = 7  # of 5 bits: enough for 32-bit counts
+
 
 def read_segmentation(segmentation, height: int, width: int):
     """Read any segmentation that COCO's format allows.
 
     Args:
         segmentation: polygons (a list of flat x, y lists), a dict of size
-            and counts (list or compressed string), or None.
+            and counts (list or compressed string).
         height: of the image, pixels.
         width: of the image, pixels.
 
     Returns:
-        int32 [runs] counts, or None where there is no segmentation or it
-        covers no pixel (the polygon of a speck): a box without a mask.
+        int32 [runs] counts, or None where it covers no pixel (the polygon of
+        a speck).
 
     Raises:
         ValueError: it is malformed or of another size; the message says how.
     """
-    if segmentation is None or segmentation == []:
-        return None
     if isinstance(segmentation, list):
         counts = _polygon_counts(segmentation, height, width)
     elif isinstance(segmentation, dict):
@@ -53,11 +53,16 @@ def decode_counts(counts: bytes):
         int64 [runs].
     """
     digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    if ((digits < 0) | (digits > 63)).any() or digits[-1:] & 0x20:
-        raise ValueError("the RLE string is damaged")
+    # The last one ends a count.
+    if not digits.size or not 0 <= digits[-1] < 0x20:
+        raise ValueError("the RLE string is cut off")
+    if ((digits < 0) | (digits > 0x3F)).any():
+        raise ValueError("the RLE string has characters that are not of it")
     is_last = digits & 0x20 == 0
     starts = np.flatnonzero(np.concatenate([[True], is_last[:-1]]))
     lengths = np.diff(np.append(starts, len(digits)))
+    if lengths.max() > MAX_DIGITS:
+        raise ValueError("the RLE string has a number beyond 32 bits")
     place = np.arange(len(digits)) - np.repeat(starts, lengths)
     values = np.add.reduceat((digits & 0x1F) << (5 * place), starts)
     is_negative = digits[is_last] & 0x10 != 0
@@ -79,7 +84,8 @@ def _polygon_counts(polygons: list, height: int, width: int):
         if not _is_finite(polygon):
             raise ValueError("expected finite numbers in a polygon")
     parts = coco_mask.frPyObjects(polygons, height, width)
-    return _as_counts(decode_counts(coco_mask.merge(parts)["counts"]))
+    merged = coco_mask.merge(parts)["counts"]
+    return decode_counts(merged).astype(np.int32)
 
 
 def _rle_counts(rle: dict, height: int, width: int):
@@ -101,11 +107,7 @@ def _rle_counts(rle: dict, height: int, width: int):
             f"expected RLE counts that sum to {height * width} pixels. "
             f"Received: {int(counts.sum())}"
         )
-    return _as_counts(counts)
-
-
-def _as_counts(counts):
-    return np.asarray(counts, np.int32)
+    return counts.astype(np.int32)
 
 
 def _is_finite(numbers: list) -> bool:

@@ -51,23 +51,23 @@ def write_shapes(
         ValueError: an unknown class, or a size or number that is too small.
         FileExistsError: the folder holds something else.
     """
-    recipe = {
-        "num_train": num_train,
-        "num_val": num_val,
-        "image_sizes": [list(size) for size in image_sizes],
-        "max_shapes": max_shapes,
-        "classes": list(classes),
-        "seed": seed,
-    }
+    recipe = dict(
+        num_train=num_train,
+        num_val=num_val,
+        image_sizes=[list(size) for size in image_sizes],
+        max_shapes=max_shapes,
+        classes=list(classes),
+        seed=seed,
+    )
     _check(recipe)
     folder = pathlib.Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     if _is_written(folder, recipe):
         return
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
-    for index, (split, number) in enumerate(
-        {"train": num_train, "val": num_val}.items()
-    ):
+    splits = ("train", num_train), ("val", num_val)
+    for index, (split, number) in enumerate(splits):
         rng = np.random.default_rng((seed, index))
         _write_split(part, split, number, recipe, rng)
     (part / "recipe.json").write_text(json.dumps(recipe))
@@ -116,38 +116,26 @@ def _write_split(part, split: str, number: int, recipe: dict, rng) -> None:
         pixels, labels, masks = _draw_image(size, recipe, rng)
         name = f"{image_id:06d}.png"
         Image.fromarray(pixels).save(part / split / name, compress_level=1)
+        height, width = size
         images.append(
-            {
-                "id": image_id,
-                "file_name": name,
-                "height": size[0],
-                "width": size[1],
-            }
+            dict(id=image_id, file_name=name, height=height, width=width)
         )
-        for label, mask in zip(labels, masks):
-            annotation_id = len(annotations) + 1
-            annotations.append(
-                {
-                    "id": annotation_id,
-                    "image_id": image_id,
-                    "category_id": label + 1,
-                    **_annotation(mask),
-                }
-            )
-    categories = [
-        {"id": index + 1, "name": name}
-        for index, name in enumerate(recipe["classes"])
-    ]
-    content = {
-        "images": images,
-        "annotations": annotations,
-        "categories": categories,
-    }
+        annotations += [
+            dict(image_id=image_id, category_id=label + 1, **_describe(mask))
+            for label, mask in zip(labels, masks)
+        ]
+    for index, annotation in enumerate(annotations):
+        annotation["id"] = index + 1
+    names = enumerate(recipe["classes"])
+    categories = [dict(id=index + 1, name=name) for index, name in names]
+    content = dict(
+        images=images, annotations=annotations, categories=categories
+    )
     path = part / "annotations" / f"instances_{split}.json"
     path.write_text(json.dumps(content))
 
 
-def _annotation(mask) -> dict:
+def _describe(mask) -> dict:
     """Describe a bool [h, w] mask as COCO does: tight box, area, RLE."""
     rows = np.flatnonzero(mask.any(1))
     columns = np.flatnonzero(mask.any(0))
@@ -178,15 +166,17 @@ def _draw_image(size, recipe: dict, rng):
         label = int(rng.integers(len(recipe["classes"])))
         for _ in range(PLACEMENTS):
             mask = _shape_mask(recipe["classes"][label], size, rng)
+            # The newcomer hides what it covers of the others.
             left_over = [other & ~mask for other in visible]
-            shown = [m.sum() for m in left_over]
-            if all(s >= MIN_VISIBLE * w for s, w in zip(shown, whole_areas)):
+            if all(
+                left.sum() >= MIN_VISIBLE * area
+                for left, area in zip(left_over, whole_areas)
+            ):
                 labels.append(label)
                 visible = [*left_over, mask]
                 whole_areas.append(mask.sum())
-                pixels[mask] = _colour(rng) + rng.normal(
-                    0.0, NOISE / 2, (mask.sum(), 3)
-                )
+                grain = rng.normal(0.0, NOISE / 2, (mask.sum(), 3))
+                pixels[mask] = _colour(rng) + grain
                 break
     return pixels.clip(0, 255).round().astype(np.uint8), labels, visible
 

@@ -46,7 +46,9 @@ def resize_image(image, shape):
     Returns:
         uint8 [height, width, 3].
     """
-    return tf.cast(tf.round(tf.image.resize(image, shape)), tf.uint8)
+    # The kernel is faster on floats than on bytes.
+    resized = tf.image.resize(tf.cast(image, tf.float32), shape)
+    return tf.cast(tf.round(resized), tf.uint8)
 
 
 def pad_image(image, canvas):
@@ -74,10 +76,12 @@ def scale_boxes(boxes, original_shape, image_shape):
     Returns:
         float32 [n, 4].
     """
-    factor = tf.cast(image_shape, tf.float32) / tf.cast(
-        original_shape, tf.float32
+    old, new = (
+        tf.tile(tf.cast(shape, tf.float32)[::-1], [2])
+        for shape in (original_shape, image_shape)
     )
-    return boxes * tf.tile(factor[::-1], [2])
+    # Divided first, a coordinate within the old size stays within the new.
+    return boxes / old * new
 
 
 def to_original(boxes, image_shape, original_shape):

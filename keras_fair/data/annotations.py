@@ -1,0 +1,130 @@
+"""Checks of single records of COCO's instances format.
+
+Each raises ValueError with what is wrong; coco.py adds the file and the id.
+"""
+
+import json
+import os
+
+import numpy as np
+
+# Boxes may stick out of the image by so many pixels and are clipped: tools
+# that count pixels from 1 or round up are off by one at either end. COCO
+# itself stays inside.
+BOX_TOLERANCE = 2.0
+MIN_SIDE = 0.01  # pixels; nothing is left of an object that is thinner
+LISTS = ("images", "annotations", "categories")
+
+
+def read_json(path: str) -> dict:
+    """Read an instances file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is truncated, or without COCO's three lists.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"No annotation file {path}.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not complete JSON ({error}). Download or write it "
+            "again."
+        ) from error
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(name), list) for name in LISTS
+    ):
+        raise ValueError(
+            f"Expected the lists {', '.join(LISTS)} in {path}, COCO's "
+            "instances format."
+        )
+    return content
+
+
+def check_id(record, seen) -> None:
+    """Check that a record is a dict with a new integer id."""
+    if not isinstance(record, dict):
+        raise ValueError("expected a dict")
+    if type(record.get("id")) is not int:
+        raise ValueError("expected an integer id")
+    if record["id"] in seen:
+        raise ValueError("duplicate id")
+
+
+def check_category(category: dict) -> None:
+    """Check a category's name."""
+    if not isinstance(category.get("name"), str):
+        raise ValueError(f"expected a name: {category.get('name')!r}")
+
+
+def check_image(image: dict) -> None:
+    """Check an image's file name and size."""
+    if not isinstance(image.get("file_name"), str):
+        raise ValueError(f"expected a file_name: {image.get('file_name')!r}")
+    for key in ("height", "width"):
+        if type(image.get(key)) is not int or image[key] < 1:
+            raise ValueError(
+                f"expected {key} as a positive integer: {image.get(key)!r}"
+            )
+
+
+def check_links(annotation: dict, image_ids, category_ids) -> None:
+    """Check that an annotation belongs to an image and a category."""
+    image_id = annotation.get("image_id")
+    if type(image_id) is not int or image_id not in image_ids:
+        raise ValueError(f"no image has the id {image_id!r}")
+    category_id = annotation.get("category_id")
+    if type(category_id) is not int or category_id not in category_ids:
+        raise ValueError(
+            f"unknown category {category_id!r}; the file's categories are "
+            f"{sorted(category_ids)}"
+        )
+    if annotation.get("iscrowd", 0) not in (0, 1):
+        raise ValueError(f"expected iscrowd 0 or 1: {annotation['iscrowd']!r}")
+
+
+def read_box(bbox, height: int, width: int) -> tuple:
+    """Turn COCO's (x, y, width, height) into xyxy within the image.
+
+    Args:
+        bbox: four numbers, pixels.
+        height: of the image, pixels.
+        width: of the image, pixels.
+
+    Returns:
+        Four floats, pixels.
+
+    Raises:
+        ValueError: not four finite numbers, no area, or further outside of
+            the image than `BOX_TOLERANCE`.
+    """
+    if (
+        not isinstance(bbox, list)
+        or len(bbox) != 4
+        or not all(type(number) in (int, float) for number in bbox)
+    ):
+        raise ValueError(
+            f"expected bbox as 4 numbers (x, y, width, height): {bbox!r}"
+        )
+    if not np.isfinite(bbox).all():
+        raise ValueError(f"expected finite numbers in bbox: {bbox}")
+    x, y, box_width, box_height = bbox
+    if box_width < 0 or box_height < 0:
+        raise ValueError(
+            f"expected bbox as (x, y, width, height) with width and height "
+            f"above 0: {bbox}"
+        )
+    right, bottom = x + box_width, y + box_height
+    outside = max(-x, -y, right - width, bottom - height)
+    if outside > BOX_TOLERANCE:
+        raise ValueError(
+            f"bbox {bbox} reaches {outside:g} pixels out of the image of "
+            f"width {width} and height {height}"
+        )
+    left, top = max(x, 0.0), max(y, 0.0)
+    right, bottom = min(right, width), min(bottom, height)
+    if right - left < MIN_SIDE or bottom - top < MIN_SIDE:
+        raise ValueError(f"bbox {bbox} has no area inside the image")
+    return left, top, right, bottom
