@@ -14,6 +14,9 @@ def read_version() -> str:
     return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
 
 
+# Folders of files, not packages, in the repository; a wheel carries them
+# inside keras_fair. Git drops one that is empty.
+FOLDERS = [name for name in ("configs", "export") if (HERE / name).is_dir()]
 PROGRAMS = ("train", "evaluate", "predict", "demo")
 
 setuptools.setup(
@@ -25,17 +28,11 @@ setuptools.setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11",
-    # configs/ and export/ are folders of files, not packages, in the
-    # repository; a wheel carries them inside keras_fair.
     packages=[
         *setuptools.find_packages(include=["keras_fair", "keras_fair.*"]),
-        "keras_fair.configs",
-        "keras_fair.export",
+        *(f"keras_fair.{name}" for name in FOLDERS),
     ],
-    package_dir={
-        "keras_fair.configs": "configs",
-        "keras_fair.export": "export",
-    },
+    package_dir={f"keras_fair.{name}": name for name in FOLDERS},
     install_requires=[
         # From the version whose trainer the models were built and tested
         # on, up to the next major one: a tighter limit would fight with the
