@@ -31,6 +31,7 @@ MAX_EXPANSION = 8
 DAMAGES = (
     ValueError,
     EOFError,
+    KeyError,  # h5py's
     MemoryError,
     NotImplementedError,
     OSError,
