@@ -44,6 +44,7 @@ class RetinaNet(detector.Detector):
 
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
+        _check(config)
         dtype = self.dtype_policy
         if backbone is None:
             self.backbone = backbones.build_backbone(config.backbone, dtype)
@@ -261,3 +262,23 @@ class RetinaNet(detector.Detector):
             ops.take(anchor_boxes, rows, axis=0),
         )
         return boxes.clip_boxes(decoded, image_shape), scores, labels
+
+
+def _check(config: RetinaNetConfig) -> None:
+    levels = range(config.pyramid.min_level, config.pyramid.max_level + 1)
+    if len(config.anchor_sizes) != len(levels):
+        names = ", ".join(f"P{level}" for level in levels)
+        raise ValueError(
+            f"Expected anchor_sizes for each of {names}. Received: "
+            f"{len(config.anchor_sizes)} tuples of sizes."
+        )
+    if config.box_loss not in ("smooth_l1", "giou"):
+        raise ValueError(
+            'Expected box_loss "smooth_l1" or "giou". Received: '
+            f"{config.box_loss!r}."
+        )
+    if config.normalizer not in ("batch", "ema"):
+        raise ValueError(
+            'Expected normalizer "batch" or "ema". Received: '
+            f"{config.normalizer!r}."
+        )

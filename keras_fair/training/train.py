@@ -74,6 +74,7 @@ def train(
     if step < config.steps:
         model.fit(
             make_dataset(step),
+            shuffle=False,  # the data set is in its order already
             initial_epoch=step // config.checkpoint_steps,
             epochs=config.steps // config.checkpoint_steps,
             steps_per_epoch=config.checkpoint_steps,

@@ -1,0 +1,40 @@
+"""What happens between the steps of `fit`."""
+
+import numpy as np
+import pytest
+
+from keras_fair.training import callbacks
+from tests.models import tiny
+
+
+def test_the_guard_names_the_term_and_saves_the_weights():
+    model = tiny.retinanet()
+    model.compile()
+    # The head's last bias: every predicted box becomes infinite.
+    model.head.trainable_variables[-1].assign(np.full(24, np.inf))
+    before = model.get_weights()
+    x, y = tiny.batch()
+    with pytest.raises(FloatingPointError, match="^box_loss stopped being f"):
+        model.fit(x, y, batch_size=2, callbacks=[callbacks.NaNGuard()])
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_evaluations_come_when_due_and_at_the_end():
+    model = tiny.retinanet()
+    model.compile()
+    steps = []
+
+    def evaluate(model):
+        steps.append(int(model.optimizer.iterations))
+        return {"AP": 0.5, "AP50": 0.75, "AP75": 0.25, "per_class": {}}
+
+    evaluation = callbacks.Evaluation(evaluate, every=2)
+    x, y = tiny.batch()
+    history = model.fit(
+        x, y, batch_size=2, epochs=5, callbacks=[evaluation], verbose=0
+    )
+    assert steps == [2, 4, 5]
+    ap = history.history["val_AP"]
+    np.testing.assert_array_equal(ap, [np.nan, 0.5, np.nan, 0.5, 0.5])
+    assert evaluation.report["AP75"] == 0.25

@@ -1,0 +1,69 @@
+"""Checkpoints: what is written is what is read."""
+
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_fair.training import checkpoints
+from tests.models import tiny
+
+
+def trained(steps: int):
+    model = tiny.retinanet()
+    model.compile()
+    x, y = tiny.batch()
+    model.fit(x, y, batch_size=2, epochs=steps, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    return trained(2)
+
+
+def fresh():
+    model = tiny.retinanet(seed=1)
+    model.compile()
+    return model
+
+
+def test_weights_and_optimizer_come_back(model, tmp_path):
+    path = checkpoints.save(model, tmp_path, keep=3)
+    assert path.name == "step-000000002.weights.h5"
+    read = fresh()
+    assert checkpoints.restore_latest(read, tmp_path) == 2
+    assert int(read.optimizer.iterations) == 2
+    pairs = zip(
+        [*model.variables, *model.optimizer.variables],
+        [*read.variables, *read.optimizer.variables],
+        strict=True,
+    )
+    for written, found in pairs:
+        np.testing.assert_array_equal(
+            ops.convert_to_numpy(found), ops.convert_to_numpy(written)
+        )
+
+
+def test_an_empty_folder_is_step_zero(tmp_path):
+    assert checkpoints.restore_latest(fresh(), tmp_path) == 0
+    assert checkpoints.restore_latest(fresh(), tmp_path / "none") == 0
+
+
+def test_only_the_newest_stay(model, tmp_path):
+    for step in (1, 5, 9):
+        model.optimizer.iterations.assign(step)
+        checkpoints.save(model, tmp_path, keep=2)
+    model.optimizer.iterations.assign(2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step-000000005.weights.h5",
+        "step-000000009.weights.h5",
+    ]
+
+
+@pytest.mark.parametrize("left", [0.0, 0.5, 0.95])
+def test_a_torn_file_is_skipped_for_the_one_before(model, tmp_path, left):
+    good = checkpoints.save(model, tmp_path, keep=3)
+    torn = tmp_path / "step-000000007.weights.h5"
+    content = good.read_bytes()
+    torn.write_bytes(content[: int(left * len(content))])
+    assert checkpoints.restore_latest(fresh(), tmp_path) == 2
