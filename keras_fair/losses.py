@@ -8,6 +8,8 @@ from keras import ops
 
 from keras_fair.ops import boxes as box_ops
 
+EPSILON = 1e-7  # square pixels; keeps the overlap of empty boxes finite
+
 
 def sigmoid_cross_entropy(targets, logits):
     """Return -t log p - (1 - t) log(1 - p), p = sigmoid(logit).
@@ -130,22 +132,12 @@ def giou_loss(targets, predictions):
     Returns:
         float32 [...]. Finite, with finite gradients, for empty boxes.
     """
-    target = box_ops.corners(targets)
-    prediction = box_ops.corners(predictions)
+    target = box_ops.planes(targets)
+    prediction = box_ops.planes(predictions)
     intersection, union = box_ops.intersection_and_union(target, prediction)
-    hull = box_ops.corner_area(
-        (
-            ops.minimum(target[0], prediction[0]),
-            ops.minimum(target[1], prediction[1]),
-            ops.maximum(target[2], prediction[2]),
-            ops.maximum(target[3], prediction[3]),
-        )
-    )
-    iou = intersection / (union + _EPSILON)
-    return 1.0 - iou + (hull - union) / (hull + _EPSILON)
-
-
-_EPSILON = 1e-7  # square pixels
+    hull = box_ops.hull_area(target, prediction)
+    iou = intersection / (union + EPSILON)
+    return 1.0 - iou + (hull - union) / (hull + EPSILON)
 
 
 def _wrong_probability(positive, logits):

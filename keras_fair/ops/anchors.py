@@ -83,9 +83,10 @@ def _level_anchors(feature_shape, stride, cell, offset):
         for value in (height, width, vertical, horizontal)
     )
     array = np if static else ops
-    y = _centres(array, height, vertical, offset)[:, None]  # [H, 1]
-    x = _centres(array, width, horizontal, offset)[None, :]  # [1, W]
-    y, x = y + array.zeros_like(x), x + array.zeros_like(y)  # [H, W]
+    x, y = array.meshgrid(
+        _centres(array, width, horizontal, offset),
+        _centres(array, height, vertical, offset),
+    )  # [H, W] each
     centres = array.reshape(array.stack([x, y, x, y], axis=-1), (-1, 1, 4))
     return array.reshape(centres + cell, (-1, 4))
 

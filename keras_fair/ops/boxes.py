@@ -16,43 +16,24 @@ MIN_SIDE = 1e-6
 
 
 def corners(boxes):
-    """Split boxes into their four coordinates, as float32.
+    """Split float [..., 4] into four float32 tensors: x1, y1, x2, y2."""
+    boxes = ops.cast(boxes, "float32")
+    return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]
 
-    Overlaps are computed on whole planes of one coordinate: that is what
-    vectorises in a loop over boxes.
+
+def planes(boxes):
+    """Split boxes into what overlaps are computed from.
+
+    A loop over boxes vectorises on whole planes of one coordinate.
 
     Args:
         boxes: float [..., 4], xyxy pixels.
 
     Returns:
-        Four float32 tensors [...]: x1, y1, x2, y2.
+        Five float32 tensors [...]: x1, y1, x2, y2, area.
     """
-    boxes = ops.cast(boxes, "float32")
-    return boxes[..., 0], boxes[..., 1], boxes[..., 2], boxes[..., 3]
-
-
-def corner_area(box):
-    """Return width * height of `corners`; an inverted side counts as 0."""
-    x1, y1, x2, y2 = box
-    return ops.maximum(x2 - x1, 0.0) * ops.maximum(y2 - y1, 0.0)
-
-
-def intersection_and_union(box_a, box_b):
-    """Return the two areas that every overlap measure is made of.
-
-    Args:
-        box_a, box_b: `corners` of boxes, of shapes that broadcast.
-
-    Returns:
-        float32 intersection and union, square pixels.
-    """
-    left = ops.maximum(box_a[0], box_b[0])
-    top = ops.maximum(box_a[1], box_b[1])
-    right = ops.minimum(box_a[2], box_b[2])
-    bottom = ops.minimum(box_a[3], box_b[3])
-    intersection = corner_area((left, top, right, bottom))
-    union = corner_area(box_a) + corner_area(box_b) - intersection
-    return intersection, union
+    x1, y1, x2, y2 = corners(boxes)
+    return x1, y1, x2, y2, _rectangle_area(x1, y1, x2, y2)
 
 
 def box_area(boxes):
@@ -64,7 +45,35 @@ def box_area(boxes):
     Returns:
         float32 [...], square pixels.
     """
-    return corner_area(corners(boxes))
+    return _rectangle_area(*corners(boxes))
+
+
+def intersection_and_union(a, b):
+    """Return the two areas that every overlap measure is made of.
+
+    Args:
+        a, b: `planes` of boxes, of shapes that broadcast.
+
+    Returns:
+        float32 intersection and union, square pixels.
+    """
+    left, top = ops.maximum(a[0], b[0]), ops.maximum(a[1], b[1])
+    right, bottom = ops.minimum(a[2], b[2]), ops.minimum(a[3], b[3])
+    intersection = _rectangle_area(left, top, right, bottom)
+    return intersection, a[4] + b[4] - intersection
+
+
+def hull_area(a, b):
+    """Return the area of the smallest box around both; see above."""
+    left, top = ops.minimum(a[0], b[0]), ops.minimum(a[1], b[1])
+    right, bottom = ops.maximum(a[2], b[2]), ops.maximum(a[3], b[3])
+    return _rectangle_area(left, top, right, bottom)
+
+
+def iou(a, b):
+    """Return intersection over union of two `planes`; 0 for 0 / 0."""
+    intersection, union = intersection_and_union(a, b)
+    return intersection / ops.where(union > 0.0, union, 1.0)
 
 
 def pairwise_iou(boxes_a, boxes_b):
@@ -79,15 +88,9 @@ def pairwise_iou(boxes_a, boxes_b):
     Returns:
         float32 [..., N, M]; 0 where both boxes have no area.
     """
-    box_a = corners(ops.expand_dims(boxes_a, -2))
-    box_b = corners(ops.expand_dims(boxes_b, -3))
-    return iou(box_a, box_b)
-
-
-def iou(box_a, box_b):
-    """Return the IoU of two boxes given as `corners`; 0 for 0 / 0."""
-    intersection, union = intersection_and_union(box_a, box_b)
-    return intersection / ops.where(union > 0.0, union, 1.0)
+    a = planes(ops.expand_dims(boxes_a, -2))  # [..., N, 1]
+    b = planes(ops.expand_dims(boxes_b, -3))  # [..., 1, M]
+    return iou(a, b)
 
 
 def encode_boxes(boxes, anchors, weights=(1.0, 1.0, 1.0, 1.0)):
@@ -171,3 +174,10 @@ def _centres_and_sides(boxes):
     x1, y1, x2, y2 = corners(boxes)
     width, height = x2 - x1, y2 - y1
     return x1 + 0.5 * width, y1 + 0.5 * height, width, height
+
+
+def _rectangle_area(x1, y1, x2, y2):
+    area = ops.maximum(x2 - x1, 0.0) * ops.maximum(y2 - y1, 0.0)
+    # Changes no value. It keeps XLA from fusing the product into a following
+    # sum, which rounds differently: every mode gives the same bits.
+    return ops.maximum(area, 0.0)

@@ -80,11 +80,11 @@ def _best_overlap(iou, valid):
 
 @compiled.compiled
 def _best_box(anchors, boxes, valid):
-    anchor = box_ops.corners(anchors)
+    anchor = box_ops.planes(anchors)  # 5 of [1 or B, N]
 
     def column(row):
         box = ops.slice(boxes, (0, row, 0), _one(boxes, 1))  # [B, 1, 4]
-        return box_ops.iou(anchor, box_ops.corners(box))
+        return box_ops.iou(anchor, box_ops.planes(box))
 
     zeros = ops.zeros_like(anchor[0] + boxes[:, :1, 0])  # [B, N]
     return _running_best(column, valid, zeros)

@@ -12,6 +12,9 @@ from keras_fair import contract
 from keras_fair.ops import boxes as box_ops
 from keras_fair.ops import compiled
 
+# Candidates per output that `multiclass_nms` looks at before it looks at all.
+FIRST_PAIRS = 10
+
 
 def nms(boxes, scores, iou_threshold: float, max_outputs: int):
     """Suppress boxes that overlap a better one.
@@ -40,10 +43,14 @@ def class_nms(boxes, scores, labels, iou_threshold: float, max_outputs: int):
     Returns:
         index int32 [B, D] and valid bool [B, D], see `nms`.
     """
-    boxes = ops.stop_gradient(ops.cast(boxes, "float32"))
     scores = ops.stop_gradient(ops.cast(scores, "float32"))
+    order = ops.argsort(-scores, axis=1)
+    real = _take(scores, order) > -np.inf
+    boxes = ops.stop_gradient(_take(boxes, ops.expand_dims(order, -1)))
+    labels = None if labels is None else _take(labels, order)
     threshold = _float32_at_most(iou_threshold)
-    return _greedy(boxes, scores, labels, threshold, max_outputs)
+    kept = _greedy(boxes, real, labels, threshold, max_outputs)
+    return _first_true(kept, order, max_outputs)
 
 
 def multiclass_nms(
@@ -57,37 +64,44 @@ def multiclass_nms(
 
     Args:
         boxes: float [B, N, K, 4], or [B, N, 1, 4] shared by the classes.
-        scores: float [B, N, K].
+        scores: float [B, N, K]. Equal ones are taken by row, then by class.
         score_threshold: only larger scores take part.
         iou_threshold: see `nms`.
         max_outputs: D, over all classes.
 
     Returns:
         dict of boxes, scores, labels and num_detections; see contract.py.
-        Equal scores come by class, then by row.
     """
+    _, rows, num_classes = ops.shape(scores)
     scores = ops.cast(scores, "float32")
-    batch, _, num_classes = ops.shape(scores)
     scores = ops.where(scores > score_threshold, scores, -np.inf)
-    scores = ops.transpose(scores, (0, 2, 1))  # [B, K, N]
-    boxes = ops.transpose(boxes, (0, 2, 1, 3))  # [B, K or 1, N, 4]
-    boxes = boxes + ops.zeros_like(ops.expand_dims(scores, -1))
-    rows = ops.shape(scores)[2]
-    grouped_boxes = ops.reshape(boxes, (-1, rows, 4))
-    grouped_scores = ops.reshape(scores, (-1, rows))
-    index, valid = nms(
-        grouped_boxes, grouped_scores, iou_threshold, max_outputs
-    )  # [B * K, D]
-    best_boxes = ops.take_along_axis(grouped_boxes, index[..., None], axis=1)
-    best_scores = ops.take_along_axis(grouped_scores, index, axis=1)
-    best_scores = ops.where(valid, best_scores, -np.inf)
-    best_boxes = ops.reshape(best_boxes, (batch, -1, 4))  # [B, K * D, 4]
-    best_scores = ops.reshape(best_scores, (batch, -1))
-    top_scores, index = ops.top_k(best_scores, max_outputs)
-    labels = ops.repeat(ops.arange(num_classes, dtype="int32"), max_outputs)
-    labels = ops.broadcast_to(labels[None], ops.shape(best_boxes)[:2])
-    valid = top_scores > -np.inf
-    return detections(best_boxes, best_scores, labels, index, valid)
+    scores = ops.reshape(scores, (-1, rows * num_classes))
+    shared = boxes.shape[2] == 1
+    boxes = ops.reshape(boxes, (-1, rows * boxes.shape[2], 4))
+
+    def best_of(values, pair):
+        row = pair // num_classes if shared else pair
+        candidates = _take(boxes, ops.expand_dims(row, -1))
+        labels = pair % num_classes
+        index, valid = class_nms(
+            candidates, values, labels, iou_threshold, max_outputs
+        )
+        return detections(candidates, values, labels, index, valid)
+
+    def best_of_all():
+        place = ops.arange(rows * num_classes, dtype="int32")
+        return best_of(scores, ops.zeros_like(scores, dtype="int32") + place)
+
+    num_first = FIRST_PAIRS * max_outputs
+    if isinstance(rows, int) and rows * num_classes <= num_first:
+        return best_of_all()
+    first = best_of(*_padded_top_k(scores, num_first))
+    # The best pairs nearly always leave enough. If not, all have their turn.
+    available = ops.sum(ops.cast(scores > -np.inf, "int32"), axis=1)
+    missed = ops.logical_and(
+        first["num_detections"] < max_outputs, available > num_first
+    )
+    return ops.cond(ops.any(missed), best_of_all, lambda: first)
 
 
 def detections(boxes, scores, labels, index, valid):
@@ -103,12 +117,11 @@ def detections(boxes, scores, labels, index, valid):
     Returns:
         dict of boxes, scores, labels and num_detections; see contract.py.
     """
-    boxes = ops.take_along_axis(boxes, index[..., None], axis=1)
-    scores = ops.take_along_axis(scores, index, axis=1)
-    labels = ops.take_along_axis(ops.cast(labels, "int32"), index, axis=1)
+    boxes = _take(boxes, ops.expand_dims(index, -1))
+    labels = _take(ops.cast(labels, "int32"), index)
     return {
-        "boxes": ops.where(valid[..., None], boxes, 0.0),
-        "scores": ops.where(valid, scores, 0.0),
+        "boxes": ops.where(ops.expand_dims(valid, -1), boxes, 0.0),
+        "scores": ops.where(valid, _take(scores, index), 0.0),
         "labels": ops.where(valid, labels, contract.PADDING_LABEL),
         "num_detections": ops.sum(ops.cast(valid, "int32"), axis=1),
     }
@@ -128,24 +141,17 @@ def top_pairs(logits, k: int):
         values float32 [B, k] descending, row int32 [B, k], class int32
         [B, k]. Where there are fewer than k: -inf, 0, 0.
     """
-    logits = ops.cast(logits, "float32")
+    logits = ops.stop_gradient(ops.cast(logits, "float32"))
     num_classes = logits.shape[2]
-    row_best = ops.pad(
-        ops.max(logits, axis=2), ((0, 0), (0, k)), constant_values=-np.inf
-    )
-    row_best, rows = ops.top_k(row_best, k)  # [B, k]
-    exists = rows < ops.shape(logits)[1]
-    rows = ops.where(exists, rows, 0)
-    table = ops.take_along_axis(logits, rows[..., None], axis=1)
-    table = ops.where(exists[..., None], table, -np.inf)  # [B, k, K]
-    values, place = ops.top_k(ops.reshape(table, (-1, k * num_classes)), k)
-    rows = ops.take_along_axis(rows, place // num_classes, axis=1)
+    row_best, rows = _padded_top_k(ops.max(logits, axis=2), k)  # [B, k]
+    table = _take(logits, ops.expand_dims(rows, -1))  # [B, k, K]
+    table = ops.where(ops.expand_dims(row_best, -1) > -np.inf, table, -np.inf)
+    table = ops.reshape(table, (-1, k * num_classes))
+    values, place = ops.top_k(table, k)
     exists = values > -np.inf
-    return (
-        values,
-        ops.where(exists, rows, 0),
-        ops.where(exists, place % num_classes, 0),
-    )
+    rows = _take(rows, place // num_classes)
+    place = ops.where(exists, place, 0)
+    return values, ops.where(exists, rows, 0), place % num_classes
 
 
 def _float32_at_most(threshold: float) -> float:
@@ -160,44 +166,59 @@ def _float32_at_most(threshold: float) -> float:
 
 
 @compiled.compiled
-def _greedy(boxes, scores, labels, threshold, max_outputs):
-    """Each step takes the best box left in every image and drops others."""
-    # One row of padding, to point at once an image has no box left.
-    scores = ops.pad(scores, ((0, 0), (0, 1)), constant_values=-np.inf)
-    order = ops.argsort(-scores, axis=1)
+def _greedy(boxes, real, labels, threshold, max_outputs):
+    """Walk down the scores; each box that is left drops what it overlaps.
 
-    def by_score(values):
-        values = ops.pad(values, ((0, 0), (0, 1)))
-        return ops.take_along_axis(values, order, axis=1)
+    Args:
+        boxes: float [B, N, 4], by descending score.
+        real: bool [B, N], the True entries first; False is padding.
+        labels: int [B, N] or None.
+        threshold: a larger IoU suppresses.
+        max_outputs: where to stop.
 
-    box = [by_score(coordinate) for coordinate in box_ops.corners(boxes)]
-    labels = None if labels is None else by_score(labels)
-    alive = ops.take_along_axis(scores, order, axis=1) > -np.inf  # [B, N + 1]
-    count = ops.shape(scores)[1]
-    place = ops.expand_dims(ops.arange(count, dtype="int32"), 0)
-    step_of = ops.expand_dims(ops.arange(max_outputs, dtype="int32"), 0)
+    Returns:
+        bool [B, N], of which the first `max_outputs` True are kept.
+    """
+    box = box_ops.planes(boxes)
+    num_real = ops.sum(ops.cast(real, "int32"), axis=1)  # [B]
+    place = ops.expand_dims(ops.arange(ops.shape(real)[1]), 0)
+    one = (ops.shape(real)[0], 1)
 
-    def body(step, alive, kept):
-        best = ops.min(
-            ops.where(alive, place, count - 1), axis=1, keepdims=True
-        )
-        best_box = [ops.take_along_axis(c, best, axis=1) for c in box]
-        intersection, union = box_ops.intersection_and_union(box, best_box)
+    def body(step, count, alive):
+        here, *best = [ops.slice(c, (0, step), one) for c in (alive, *box)]
+        intersection, union = box_ops.intersection_and_union(box, best)
         # 0 / 0, two boxes without area, compares as False.
-        drop = intersection / union > threshold
+        drop = ops.logical_and(intersection / union > threshold, place > step)
         if labels is not None:
-            same = labels == ops.take_along_axis(labels, best, axis=1)
+            same = labels == ops.slice(labels, (0, step), one)
             drop = ops.logical_and(drop, same)
-        drop = ops.logical_or(drop, place <= best)
-        alive = ops.logical_and(alive, ops.logical_not(drop))
-        return step + 1, alive, ops.where(step_of == step, best, kept)
+        drop = ops.logical_and(drop, here)
+        count = count + ops.cast(here[:, 0], "int32")
+        return step + 1, count, ops.logical_and(alive, ops.logical_not(drop))
 
-    def condition(step, alive, kept):
-        return ops.logical_and(step < max_outputs, ops.any(alive))
+    def unfinished(step, count, alive):
+        left = ops.logical_and(step < num_real, count < max_outputs)
+        return ops.any(left)
 
-    kept = ops.zeros_like(order[:, :1]) + ops.cast(step_of, "int32") * 0
-    kept = kept + count - 1  # [B, D]
-    _, _, kept = ops.while_loop(condition, body, (0, alive, kept))
-    valid = kept < count - 1
-    index = ops.take_along_axis(order, kept, axis=1)
-    return ops.where(valid, index, 0), valid
+    start = (0, ops.zeros_like(num_real), real)
+    return ops.while_loop(unfinished, body, start)[2]
+
+
+def _first_true(mask, values, count):
+    """Return the values at the first `count` True entries, and which exist."""
+    # Larger for earlier entries; exact in float32 up to 16 million.
+    key = ops.cast(-ops.arange(ops.shape(mask)[1]), "float32")
+    key, place = _padded_top_k(ops.where(mask, key, -np.inf), count)
+    exists = key > -np.inf
+    return ops.where(exists, _take(values, place), 0), exists
+
+
+def _padded_top_k(values, k):
+    """Return `top_k` of [B, N]; where N < k, -inf with index 0 fills up."""
+    values = ops.pad(values, ((0, 0), (0, k)), constant_values=-np.inf)
+    values, place = ops.top_k(values, k)
+    return values, ops.where(values > -np.inf, place, 0)
+
+
+def _take(values, index):
+    return ops.take_along_axis(values, index, axis=1)
