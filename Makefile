@@ -5,7 +5,8 @@
 
 PYTHON ?= python3.11
 TENSORFLOW ?= tensorflow-cpu
-TEST_OPTIONS ?= -n 2
+# A file stays in one process, so that what its tests share is made once.
+TEST_OPTIONS ?= -n 2 --dist loadfile
 
 PIP_INSTALL = -m pip install --quiet --disable-pip-version-check
 CORE_TESTS = $(wildcard tests/ops tests/layers tests/models \
