@@ -51,14 +51,14 @@ def write_shapes(
         ValueError: an unknown class, or a size or number that is too small.
         FileExistsError: the folder holds something else.
     """
-    recipe = dict(
-        num_train=num_train,
-        num_val=num_val,
-        image_sizes=[list(size) for size in image_sizes],
-        max_shapes=max_shapes,
-        classes=list(classes),
-        seed=seed,
-    )
+    recipe = {
+        "num_train": num_train,
+        "num_val": num_val,
+        "image_sizes": [list(size) for size in image_sizes],
+        "max_shapes": max_shapes,
+        "classes": list(classes),
+        "seed": seed,
+    }
     _check(recipe)
     folder = pathlib.Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,12 @@ def _write_split(part, split: str, number: int, recipe: dict, rng) -> None:
         Image.fromarray(pixels).save(part / split / name, compress_level=1)
         height, width = size
         images.append(
-            dict(id=image_id, file_name=name, height=height, width=width)
+            {
+                "id": image_id,
+                "file_name": name,
+                "height": height,
+                "width": width,
+            }
         )
         annotations += [
             dict(image_id=image_id, category_id=label + 1, **_describe(mask))
@@ -127,10 +132,12 @@ def _write_split(part, split: str, number: int, recipe: dict, rng) -> None:
     for index, annotation in enumerate(annotations):
         annotation["id"] = index + 1
     names = enumerate(recipe["classes"])
-    categories = [dict(id=index + 1, name=name) for index, name in names]
-    content = dict(
-        images=images, annotations=annotations, categories=categories
-    )
+    categories = [{"id": index + 1, "name": name} for index, name in names]
+    content = {
+        "images": images,
+        "annotations": annotations,
+        "categories": categories,
+    }
     path = part / "annotations" / f"instances_{split}.json"
     path.write_text(json.dumps(content))
 
