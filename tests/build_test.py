@@ -24,6 +24,7 @@ class Target(NamedTuple):
     name: str
     srcs: list[str]
     deps: list[str]
+    data: list[str]
     main: str
 
 
@@ -31,8 +32,9 @@ def read_targets(build: str, paths: list[str]) -> list[Target]:
     """Execute the text of a BUILD file over the files that `paths` names."""
     targets = []
 
-    def rule(name, srcs, deps=(), main="", **unused):
-        targets.append(Target(name, list(srcs), list(deps), main))
+    def rule(name, srcs, deps=(), data=(), main="", **unused):
+        lists = map(list, (srcs, deps, data))
+        targets.append(Target(name, *lists, main))
 
     def glob(patterns, exclude=()):
         wanted = _matching(patterns, paths)
@@ -152,12 +154,14 @@ def test_names_of_targets_are_unique():
     assert len(set(names)) == len(names)
 
 
-def test_files_outside_srcs_exist():
+def test_what_targets_need_beside_srcs_exists():
     build = (imports.REPOSITORY / "BUILD").read_text("utf-8")
 
-    for group in re.findall(r"data = \[(.*?)\]", build, re.DOTALL):
-        for path in re.findall(r'"([^*"]+)"', group):
-            assert (imports.REPOSITORY / path).is_file(), path
+    targets = read_targets(build, list(imports.source_files()))
+
+    labels = {f":{target.name}" for target in targets}
+    wanted = {path for target in targets for path in target.data} - labels
+    assert not [p for p in wanted if not (imports.REPOSITORY / p).is_file()]
 
 
 SOURCES = {
