@@ -1,0 +1,129 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from keras_fair import config
+from keras_fair.checkpoints import convert
+from keras_fair.models import backbones, retinanet
+
+SMALL = config.RetinaNetConfig(
+    num_classes=3,
+    backbone=config.BackboneConfig(name="resnet18"),
+    pyramid=config.PyramidConfig(filters=32),
+    head_filters=32,
+    head_depth=1,
+)
+TABLE = convert.torchvision.table(SMALL)
+LOGITS = "head.classification_head.cls_logits.weight"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return retinanet.RetinaNet(SMALL)
+
+
+def their_weights(model, table=TABLE, seed=0):
+    """Random weights under the source's names, in its layout."""
+    generator = np.random.default_rng(seed)
+    return {
+        convert.their_name(path, table): generator.standard_normal(
+            convert.to_theirs(np.empty(weight.shape)).shape
+        ).astype("float32")
+        for path, weight in convert.weights_by_name(model).items()
+    }
+
+
+def write(tmp_path, arrays):
+    path = tmp_path / "weights.pkl"
+    path.write_bytes(pickle.dumps({"model": arrays}, 4))
+    return path
+
+
+def test_every_weight_is_loaded_in_our_layout(model, tmp_path):
+    arrays = their_weights(model)
+    path = write(tmp_path, arrays | {"bn1.num_batches_tracked": np.array(3)})
+    report = convert.load_weights_from(model, path, "torchvision")
+    weights = convert.weights_by_name(model)
+    assert set(report.loaded) == set(weights) and not report.kept
+    assert report.ignored == ("bn1.num_batches_tracked",)
+    for name, weight in weights.items():
+        theirs = arrays[convert.their_name(name, TABLE)]
+        np.testing.assert_array_equal(
+            convert.to_theirs(np.asarray(weight)), theirs
+        )
+
+
+def test_every_mismatch_is_listed_and_nothing_is_loaded(model, tmp_path):
+    arrays = their_weights(model, seed=1)
+    del arrays["backbone.body.conv1.weight"]
+    del arrays[LOGITS.replace("weight", "bias")]
+    arrays[LOGITS] = arrays[LOGITS][:-1]
+    arrays["backbone.extra"] = arrays["roi_heads.extra"] = np.zeros(1)
+    before = [np.asarray(weight).copy() for weight in model.weights]
+    with pytest.raises(ValueError) as caught:
+        convert.load_weights_from(model, write(tmp_path, arrays), "torchvision")
+    message = str(caught.value)
+    assert "2 missing: backbone.body.conv1.weight, " in message
+    assert "2 unexpected: backbone.extra, roi_heads.extra" in message
+    assert (
+        f"1 mismatched: {LOGITS} as head/class_logits/kernel: "
+        "expected (3, 3, 32, 27), found (3, 3, 32, 26)"
+    ) in message
+    for old, weight in zip(before, model.weights):
+        np.testing.assert_array_equal(np.asarray(weight), old)
+
+
+def test_layers_to_keep_stay_and_are_reported(model, tmp_path):
+    arrays = their_weights(model, seed=2)
+    arrays[LOGITS] = np.zeros((9 * 7, 32, 3, 3), "f4")  # of seven classes
+    weight = convert.weights_by_name(model)["head/class_logits/kernel"]
+    before = np.asarray(weight).copy()
+    report = convert.load_weights_from(
+        model, write(tmp_path, arrays), "torchvision", keep=convert.CLASS_LAYERS
+    )
+    assert report.kept == ("head/class_logits/kernel", "head/class_logits/bias")
+    np.testing.assert_array_equal(np.asarray(weight), before)
+
+
+def test_a_model_of_80_classes_takes_the_slots_that_coco_uses(model):
+    slots = convert.torchvision.COCO_SLOTS
+    rows = np.arange(9 * 91, dtype="f4")
+    arrays = {LOGITS: rows[:, None, None, None]}
+    arrays[LOGITS.replace("weight", "bias")] = rows
+    selected = convert._with_slots(arrays, TABLE, slots)
+    expected = [91 * anchor + slot for anchor in range(9) for slot in slots]
+    assert selected[LOGITS].shape == (720, 1, 1, 1)
+    assert selected[LOGITS][:, 0, 0, 0].tolist() == expected
+    assert selected[LOGITS.replace("weight", "bias")].tolist() == expected
+
+
+@pytest.mark.parametrize("source", list(convert.SOURCES))
+def test_a_backbone_is_loaded_without_the_classifier(source, tmp_path):
+    backbone = backbones.build_backbone(SMALL.backbone)
+    table = convert.SOURCES[source].backbone_table()
+    arrays = their_weights(backbone, table)
+    classifier = {"fc.weight": np.zeros((5, 4)), "fc.bias": np.zeros(5)}
+    path = write(tmp_path, arrays | classifier)
+    report = convert.load_backbone_weights_from(backbone, path, source)
+    assert set(report.ignored) == set(classifier)
+    assert len(report.loaded) == len(backbone.weights)
+
+
+def test_layouts_are_undone_exactly():
+    for shape in [(2, 3, 4, 5), (2, 3), (4,)]:
+        array = np.random.default_rng(0).standard_normal(shape)
+        there = convert.to_theirs(array)
+        np.testing.assert_array_equal(convert.to_ours(there), array)
+    kernel = np.zeros((7, 5, 3, 1))  # out, in, height, width
+    assert convert.to_ours(kernel).shape == (3, 1, 5, 7)
+
+
+def test_an_unknown_source_is_refused(model):
+    with pytest.raises(ValueError, match="a source of torchvision, detectron2"):
+        convert.load_weights_from(model, "file", "elsewhere")
+
+
+def test_a_weight_without_a_row_is_refused():
+    with pytest.raises(ValueError, match="no counterpart of the weight 'x/ker"):
+        convert.their_name("x/kernel", TABLE)
