@@ -64,7 +64,8 @@ def check_targets(y: dict, num_classes: int) -> None:
     Raises:
         ValueError: a missing key, a wrong dtype or shape, a label outside
             -1..num_classes-1, a box that is not finite or has no area, a
-            padded row that is not zero, or a mask value other than 0 and 1.
+            padded row that is not zero, a mask that is not square or has
+            values other than 0 and 1, or one where `has_mask` is False.
     """
     boxes = _array(y, "boxes", "float32", (None, None, 4))
     labels = _array(y, "labels", "int32", boxes.shape[:2])
@@ -76,14 +77,7 @@ def check_targets(y: dict, num_classes: int) -> None:
     valid = labels != PADDING_LABEL
     _check_boxes(boxes, valid)
     if "masks" in y:
-        masks = _array(y, "masks", "uint8", (*boxes.shape[:2], None, None))
-        if masks.size and masks.max() > 1:
-            raise ValueError(
-                f"Expected masks of 0 and 1. Received: {masks.max()}."
-            )
-        has_mask = _array(y, "has_mask", "bool", labels.shape)
-        if masks[~has_mask].any():
-            raise ValueError("Expected zeros in a mask whose has_mask is False")
+        _check_masks(y, valid)
 
 
 def check_detections(detections: dict) -> None:
@@ -91,7 +85,8 @@ def check_detections(detections: dict) -> None:
 
     Raises:
         ValueError: a missing key, a wrong dtype or shape, scores that rise,
-            or rows beyond `num_detections` that are not padding.
+            boxes or scores that are not finite, or rows beyond
+            `num_detections` that are not padding.
     """
     boxes = _array(detections, "boxes", "float32", (None, None, 4))
     scores = _array(detections, "scores", "float32", boxes.shape[:2])
@@ -104,8 +99,11 @@ def check_detections(detections: dict) -> None:
         raise ValueError(
             "Expected label -1 exactly in the rows from num_detections on."
         )
-    if not np.isfinite(boxes).all() or boxes[~valid].any():
-        raise ValueError("Expected finite boxes, zeros where padded.")
+    for values in (boxes, scores):
+        if not np.isfinite(values).all() or values[~valid].any():
+            raise ValueError(
+                "Expected finite boxes and scores, zeros where padded."
+            )
     if "masks" in detections:
         shape = (*boxes.shape[:2], None, None)
         _array(detections, "masks", "float32", shape)
@@ -122,6 +120,23 @@ def _check_boxes(boxes, valid) -> None:
             "and zeros where the label is -1. Received: "
             f"{boxes[image, row].tolist()} in image {image}, row {row}."
         )
+
+
+def _check_masks(y: dict, valid) -> None:
+    masks = _array(y, "masks", "uint8", (*valid.shape, None, None))
+    if masks.shape[2] != masks.shape[3]:
+        raise ValueError(
+            f"Expected square masks [B, M, S, S]. Received: {masks.shape}."
+        )
+    if masks.size and masks.max() > 1:
+        raise ValueError(f"Expected masks of 0 and 1. Received: {masks.max()}.")
+    has_mask = valid
+    if "has_mask" in y:
+        has_mask = _array(y, "has_mask", "bool", valid.shape)
+    if (has_mask & ~valid).any():
+        raise ValueError("Expected no has_mask that is True in a padded row.")
+    if masks[~has_mask].any():
+        raise ValueError("Expected zeros in a mask whose has_mask is False.")
 
 
 def _array(values: dict, key: str, dtype: str, shape: tuple):

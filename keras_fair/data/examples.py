@@ -67,17 +67,15 @@ def read_example(row, dataset, table: Table, config: DataConfig):
     shape, canvas = row[2:4], row[4:6]
     image, is_readable = _read_image(index, dataset, table)
     image = transforms.resize_image(image, shape)
-    image = _where(is_flipped, augment.flip_image, image)
+    image = tf.cond(
+        is_flipped, lambda: augment.flip_image(image), lambda: image
+    )
     image = transforms.pad_image(image, canvas)
     image.set_shape([*_static_canvas(config), 3])
     y = _read_objects(index, shape, is_flipped, table, config)
     y["image_id"] = table.image_ids[index]
     y["original_shape"] = table.shapes[index]
     return {"images": image, "image_shape": shape}, y, is_readable
-
-
-def _where(condition, change, value):
-    return tf.cond(condition, lambda: change(value), lambda: value)
 
 
 def _static_canvas(config: DataConfig) -> list:
@@ -131,10 +129,11 @@ def _read_objects(index, shape, is_flipped, table: Table, config) -> dict:
     is_kept = tf.reduce_all(
         boxes[:, 2:] - boxes[:, :2] >= annotations.MIN_SIDE, axis=-1
     )
+    rows = tf.where(is_kept)[:, 0]
     width = tf.cast(shape[1], tf.float32)
-    flip = functools.partial(augment.flip_boxes, width=width)
+    flipped_boxes = augment.flip_boxes(boxes, width)
     y = {
-        "boxes": _where(is_flipped, flip, boxes),
+        "boxes": tf.where(is_flipped, flipped_boxes, boxes),
         "labels": table.labels[first:last],
     }
     if config.with_masks:
@@ -146,11 +145,11 @@ def _read_objects(index, shape, is_flipped, table: Table, config) -> dict:
             table.shapes[index],
             config.mask_size,
         )
-        y["masks"] = _where(is_flipped, augment.flip_masks, masks)
+        y["masks"] = tf.where(is_flipped, augment.flip_masks(masks), masks)
         y["has_mask"] = splits[1:] > splits[:-1]
     return {
         key: _pad_rows(
-            tf.boolean_mask(value, is_kept),
+            tf.gather(value, rows),
             config.max_objects,
             contract.PADDING_LABEL if key == "labels" else 0,
         )

@@ -51,8 +51,12 @@ def make_dataset(
     table = examples.make_table(records)
     shapes = table.shapes.numpy()
     plan.check_sizes(shapes, config)
-    read = functools.partial(
-        examples.read_example, dataset=dataset, table=table, config=config
+    read = tf.function(
+        functools.partial(
+            examples.read_example, dataset=dataset, table=table, config=config
+        ),
+        input_signature=[tf.TensorSpec([len(plan.COLUMNS)], tf.int32)],
+        autograph=False,
     )
     if training:
         rows = _training_rows(
@@ -99,7 +103,10 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
             len(dataset.records) - len(records),
         )
     if not records:
-        raise ValueError(f"{dataset.path}: no image to use.")
+        raise ValueError(
+            f"{dataset.path}: no image to train on or evaluate. Images "
+            "without objects train only with data.keep_empty."
+        )
     return records
 
 

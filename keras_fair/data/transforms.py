@@ -121,21 +121,22 @@ def box_frame_masks(run_ends, splits, boxes, shape, size: int):
     """
     shape = tf.cast(shape, tf.int64)
     runs = splits[1:] - splits[:-1]  # [n]
-    has_mask = runs > 0
-    runs_with = tf.boolean_mask(runs, has_mask)
-    # Instance i's pixels are shifted by i images, so that one sorted list of
-    # ends serves them all.
-    shift = tf.range(tf.size(runs_with, tf.int64)) * shape[0] * shape[1]
-    ends = tf.cast(run_ends, tf.int64) + tf.repeat(shift, runs_with)
-    first_run = tf.boolean_mask(splits[:-1], has_mask) - splits[0]
-    pixels = _grid_pixels(tf.boolean_mask(boxes, has_mask), shape, size)
+    rows = tf.where(runs > 0)[:, 0]  # those with a mask
+    # The pixels of the i-th of them are shifted by i images, so that one
+    # sorted list of ends serves all.
+    shift = tf.range(tf.size(rows, tf.int64)) * shape[0] * shape[1]
+    ends = tf.cast(run_ends, tf.int64)
+    ends += tf.repeat(shift, tf.gather(runs, rows))
+    pixels = _grid_pixels(tf.gather(boxes, rows), shape, size)
     pixels += shift[:, None, None]
-    run = tf.searchsorted(ends, tf.reshape(pixels, [-1]), side="right")
-    run = tf.reshape(tf.cast(run, tf.int64), tf.shape(pixels))
-    masks = tf.cast((run - first_run[:, None, None]) % 2, tf.uint8)
-    rows = tf.where(has_mask)
+    run = tf.searchsorted(
+        ends, tf.reshape(pixels, [-1]), side="right", out_type=tf.int64
+    )
+    first_run = tf.gather(splits - splits[0], rows)
+    run = tf.reshape(run, tf.shape(pixels)) - first_run[:, None, None]
+    masks = tf.cast(run % 2, tf.uint8)
     count = tf.size(runs, tf.int64)
-    return tf.scatter_nd(rows, masks, [count, size, size])
+    return tf.scatter_nd(rows[:, None], masks, [count, size, size])
 
 
 def _grid_pixels(boxes, shape, size: int):

@@ -1,0 +1,27 @@
+import numpy as np
+
+from keras_fair.data import augment
+
+
+def test_image_boxes_and_masks_are_mirrored_together():
+    image = np.zeros((4, 10, 3), np.uint8)
+    image[1:3, 2:5] = 9
+    image[1, 2] = 7  # the object's top-left corner
+    masks = np.zeros((1, 2, 3), np.uint8)
+    masks[0, 0, 0] = 1  # the same corner
+    boxes = np.array([[2, 1, 5, 3]], np.float32)
+
+    image = augment.flip_image(image).numpy()
+    boxes = augment.flip_boxes(boxes, np.float32(10)).numpy()
+    masks = augment.flip_masks(masks).numpy()
+
+    np.testing.assert_array_equal(boxes, [[5, 1, 8, 3]])
+    assert image[1, 7, 0] == 7
+    assert masks[0, 0, 2] == 1
+    assert masks.sum() == 1
+
+
+def test_flip_of_no_object_is_no_object():
+    boxes = np.zeros((0, 4), np.float32)
+    assert augment.flip_boxes(boxes, np.float32(10)).shape == (0, 4)
+    assert augment.flip_masks(np.zeros((0, 5, 5), np.uint8)).shape == (0, 5, 5)

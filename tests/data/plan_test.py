@@ -1,0 +1,174 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from keras_fair.config import DataConfig
+from keras_fair.data import plan
+
+CONFIG = DataConfig(
+    short_sides=(64, 96),
+    max_long_side=128,
+    canvases=((128, 128), (96, 128), (128, 96)),
+    scale_jitter=(0.8, 1.2),
+)
+# Landscape, portrait, and a single square, the rare canvas.
+SHAPES = np.array([(60, 90)] * 7 + [(80, 50)] * 5 + [(70, 70)])
+
+
+def take(count, batch_size=4, seed=0, start_step=0, config=CONFIG):
+    """The first batches one by one, int32 [count, batch_size, 6]."""
+    chunks = plan.training_rows(SHAPES, config, batch_size, seed, start_step)
+    batches = itertools.chain.from_iterable(chunks)
+    return np.stack(list(itertools.islice(batches, count)))
+
+
+def detectron2_shape(height, width, size, max_size):
+    """Detectron2's rule, written out for one image."""
+    scale = size / min(height, width)
+    new_height, new_width = scale * height, scale * width
+    if max(new_height, new_width) > max_size:
+        scale = max_size / max(new_height, new_width)
+        new_height, new_width = new_height * scale, new_width * scale
+    return int(new_height + 0.5), int(new_width + 0.5)
+
+
+@pytest.mark.parametrize("short_side, max_long_side", [(800, 1333), (65, 97)])
+def test_resizing_rounds_as_detectron2(short_side, max_long_side):
+    shapes = np.random.default_rng(0).integers(20, 900, (500, 2))
+    resized = plan.resized_shapes(shapes, short_side, max_long_side)
+    expected = [
+        detectron2_shape(*shape, short_side, max_long_side)
+        for shape in shapes.tolist()
+    ]
+    np.testing.assert_array_equal(resized, expected)
+
+
+def test_resized_side_is_never_zero():
+    resized = plan.resized_shapes([(1, 5000)], 100, 100)
+    np.testing.assert_array_equal(resized, [(1, 100)])
+
+
+def test_smallest_canvas_that_holds_the_image_is_chosen():
+    shapes = [(96, 128), (97, 96), (96, 96), (97, 97), (129, 1)]
+    chosen = plan.choose_canvas(shapes, CONFIG.canvases)
+    np.testing.assert_array_equal(chosen, [1, 2, 1, 0, -1])
+
+
+def test_batch_has_one_canvas_that_holds_its_images():
+    batches = take(50)
+    canvases = batches[:, :, 4:6]
+    assert (canvases == canvases[:, :1]).all()
+    assert (batches[:, :, 2:4] <= canvases).all()
+
+
+def test_no_image_is_lost():
+    # Every image is due once an epoch; at most 3 wait for each canvas.
+    records = take(130)[:, :, 0].ravel()
+    counts = np.bincount(records, minlength=len(SHAPES))
+    assert records.size == 130 * 4
+    assert counts.min() >= 130 * 4 // len(SHAPES) - 3
+    assert counts.max() <= 130 * 4 // len(SHAPES) + 3
+
+
+def test_epochs_differ_in_order_flip_and_size():
+    epochs = take(2 * len(SHAPES), batch_size=1)
+    first, second = np.split(epochs[:, 0], 2)
+    for column in (0, 1, 2):
+        assert (first[:, column] != second[:, column]).any()
+    first, second = first[first[:, 0].argsort()], second[second[:, 0].argsort()]
+    for column in (1, 2):
+        assert (first[:, column] != second[:, column]).any()
+
+
+def test_seed_decides_everything():
+    np.testing.assert_array_equal(take(9, seed=5), take(9, seed=5))
+    assert (take(9, seed=5) != take(9, seed=6)).any()
+
+
+@pytest.mark.parametrize("start_step", [0, 1, 3, 4, 17, 100])
+def test_resumed_plan_goes_on_where_it_stopped(start_step):
+    whole = take(start_step + 5)
+    np.testing.assert_array_equal(
+        take(5, start_step=start_step), whole[start_step:]
+    )
+
+
+def test_batch_larger_than_the_data_set_spans_epochs():
+    batches = take(2, batch_size=40)
+    assert batches.shape == (2, 40, 6)
+
+
+def test_flip_and_jitter_are_off_when_the_config_says_so():
+    config = DataConfig(
+        short_sides=(64,),
+        max_long_side=128,
+        canvases=((128, 128),),
+        horizontal_flip=False,
+    )
+    batches = take(20, config=config)
+    assert not batches[:, :, 1].any()
+    assert (batches[:, :, 2:4].min(-1) == 64).all()
+
+
+def test_sizes_are_drawn_from_the_whole_range():
+    short = take(300)[:, :, 2:4].min(-1)
+    assert 64 * 0.8 - 1 < short.min() < 64 * 0.8 + 2
+    assert 96 * 1.2 - 5 < short.max() < 96 * 1.2 + 1
+
+
+def test_evaluation_plans_every_image_once_and_unflipped():
+    parts = plan.evaluation_rows(SHAPES, CONFIG, (0, 1))
+    records = np.concatenate(parts)[:, 0]
+    np.testing.assert_array_equal(np.sort(records), np.arange(len(SHAPES)))
+    for part in parts:
+        assert (np.diff(part[:, 0]) > 0).all()
+        assert len(np.unique(part[:, 4:6], axis=0)) == 1
+        assert not part[:, 1].any()
+
+
+def test_evaluation_shards_share_the_images_out():
+    records = [
+        np.concatenate(plan.evaluation_rows(SHAPES, CONFIG, (i, 3)))[:, 0]
+        for i in range(3)
+    ]
+    assert [len(r) for r in records] == [5, 4, 4]
+    assert len(np.unique(np.concatenate(records))) == len(SHAPES)
+
+
+def test_more_shards_than_images_are_refused():
+    with pytest.raises(ValueError, match="at most one shard per image"):
+        plan.evaluation_rows(SHAPES[:2], CONFIG, (2, 3))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            {"canvases": ((96, 128),)},
+            r"5 images fit none .* canvas \(128, 96\)",
+        ),
+        ({"canvases": ((100, 128),)}, "divide by 32"),
+        ({"canvases": ()}, "pairs"),
+        ({"short_sides": ()}, "above 0"),
+        ({"short_sides": (0,)}, "above 0"),
+        ({"max_long_side": 0}, "above 0"),
+        ({"scale_jitter": (0.0, 1.0)}, "above 0"),
+        ({"scale_jitter": (1.2, 0.8)}, r"\(low, high\)"),
+    ],
+)
+def test_impossible_sizes_are_refused(change, message):
+    values = {
+        "short_sides": (64, 96),
+        "max_long_side": 128,
+        "canvases": ((128, 128),),
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        plan.check_sizes(SHAPES, DataConfig(**values))
+
+
+def test_plan_of_coco_size_is_quick():
+    shapes = np.random.default_rng(0).integers(400, 640, (118_000, 2))
+    chunks = plan.training_rows(shapes, DataConfig(), 16, 0, 0)
+    assert next(chunks).shape[0] > 7000

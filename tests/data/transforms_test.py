@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from keras_fair.data import rle, transforms
+
+GREY = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
+
+
+def save(path, image, **options):
+    image.save(path, **options)
+    return str(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA", "I;16"])
+def test_every_kind_of_png_becomes_rgb(tmp_path, mode):
+    if mode == "I;16":
+        image = Image.fromarray(GREY.astype(np.uint16) * 257)
+        expected = GREY
+    else:
+        image = Image.fromarray(GREY).convert(mode)
+        expected = np.asarray(image.convert("L"))
+    decoded = transforms.read_image(save(tmp_path / "a.png", image)).numpy()
+    assert decoded.dtype == np.uint8
+    np.testing.assert_array_equal(decoded, np.stack([expected] * 3, -1))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_every_kind_of_jpeg_becomes_rgb(tmp_path, mode):
+    image = Image.fromarray(np.full((16, 24), 200, np.uint8)).convert(mode)
+    decoded = transforms.read_image(save(tmp_path / "a.jpg", image)).numpy()
+    assert decoded.shape == (16, 24, 3)
+    # JPEG's own rounding.
+    np.testing.assert_allclose(decoded, 200, atol=3)
+
+
+def test_exif_orientation_is_ignored(tmp_path):
+    image = Image.fromarray(GREY)
+    exif = image.getexif()
+    exif[0x0112] = 6  # rotate by 90 degrees to view
+    path = save(tmp_path / "a.jpg", image, exif=exif)
+    assert transforms.read_image(path).shape == (10, 12, 3)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_truncated_image_is_empty(tmp_path, name):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (64, 64, 3), np.uint8)
+    path = save(tmp_path / name, Image.fromarray(pixels))
+    whole = open(path, "rb").read()
+    open(path, "wb").write(whole[: len(whole) // 2])
+    assert transforms.read_image(path).shape == (0, 0, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", None])
+def test_what_is_no_image_is_empty(tmp_path, content):
+    path = tmp_path / "a.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    assert transforms.read_image(str(path)).shape == (0, 0, 3)
+
+
+def test_resizing_is_bilinear_between_pixel_centres():
+    image = np.zeros((1, 2, 3), np.uint8)
+    image[0, 1] = 200
+    resized = transforms.resize_image(image, [1, 4]).numpy()
+    # Output centres lie at -0.25, 0.25, 0.75 and 1.25 of the input's.
+    np.testing.assert_array_equal(resized[0, :, 0], [0, 50, 150, 200])
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    image = np.stack([GREY] * 3, -1)
+    resized = transforms.resize_image(image, [10, 12]).numpy()
+    np.testing.assert_array_equal(resized, image)
+
+
+def test_padding_is_zero_right_and_below():
+    image = np.full((2, 3, 3), 9, np.uint8)
+    padded = transforms.pad_image(image, [4, 5]).numpy()
+    assert (padded[:2, :3] == 9).all()
+    assert padded.sum() == 9 * image.size
+    assert padded.shape == (4, 5, 3)
+
+
+def test_boxes_scale_by_each_axis_own_factor():
+    boxes = np.array([[10, 20, 30, 40]], np.float32)
+    scaled = transforms.scale_boxes(boxes, [100, 60], [50, 120]).numpy()
+    np.testing.assert_array_equal(scaled, [[20, 10, 60, 20]])
+
+
+def test_scaled_boxes_stay_inside():
+    sizes = np.random.default_rng(0).integers(1, 2000, (300, 4))
+    for height, width, new_height, new_width in sizes.tolist():
+        box = np.array([[0, 0, width, height]], np.float32)
+        scaled = transforms.scale_boxes(
+            box, [height, width], [new_height, new_width]
+        )
+        np.testing.assert_array_equal(scaled, [[0, 0, new_width, new_height]])
+
+
+def test_to_original_undoes_scaling():
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(0, 400, (2, 5, 4)).astype(np.float32)
+    original = np.array([[427, 640], [480, 333]], np.int32)
+    network = np.array([[800, 1199], [107, 74]], np.int32)
+    scaled = [
+        transforms.scale_boxes(*arguments)
+        for arguments in zip(boxes, original, network)
+    ]
+    back = transforms.to_original(np.stack(scaled), network, original)
+    # Two float32 roundings of numbers up to 1200.
+    np.testing.assert_allclose(back, boxes, atol=2e-4)
+    assert back.dtype == np.float32
+
+
+def nearest(mask, box, size):
+    """The slow truth: the pixel under each grid centre."""
+    x1, y1, x2, y2 = np.float32(box)
+    centres = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / size
+    columns = np.floor(x1 + centres * (x2 - x1)).astype(int)
+    rows = np.floor(y1 + centres * (y2 - y1)).astype(int)
+    return mask[rows.clip(0, len(mask) - 1)][
+        :, columns.clip(0, mask.shape[1] - 1)
+    ]
+
+
+def sample(masks, boxes, size):
+    """Encode full masks (None is none) and sample them in their boxes."""
+    shape = next(mask.shape for mask in masks if mask is not None)
+    counts = [
+        np.zeros(0, np.int32)
+        if mask is None
+        else rle.decode_counts(
+            coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
+        )
+        for mask in masks
+    ]
+    splits = np.cumsum([0, *map(len, counts)]).astype(np.int64)
+    ends = np.concatenate([np.cumsum(c) for c in counts]).astype(np.int32)
+    return transforms.box_frame_masks(
+        tf.constant(ends), tf.constant(splits), boxes, shape, size
+    ).numpy()
+
+
+def test_masks_are_the_nearest_pixels():
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(size=(20, 7, 9)) < 0.5
+    masks = coarse.repeat(8, 1).repeat(9, 2)  # 56 x 81 pixels
+    corner = rng.uniform(0, 0.6, (20, 2)) * (81, 56)
+    side = rng.uniform(0.02, 0.4, (20, 2)) * (81, 56)
+    boxes = np.concatenate([corner, corner + side], 1).astype(np.float32)
+    sampled = sample(list(masks), boxes, 28)
+    for mask, box, got in zip(masks, boxes, sampled):
+        np.testing.assert_array_equal(got, nearest(mask, box, 28))
+
+
+def test_mask_of_the_whole_image_reaches_its_edges():
+    mask = np.zeros((5, 4), bool)
+    mask[-1, -1] = mask[0, 0] = True
+    boxes = np.array([[0, 0, 4, 5]], np.float32)
+    np.testing.assert_array_equal(
+        sample([mask], boxes, 20)[0], mask.repeat(4, 0).repeat(5, 1)
+    )
+
+
+def test_instance_without_mask_is_zero_among_others():
+    full = np.ones((5, 4), bool)
+    boxes = np.array([[0, 0, 4, 5]] * 4, np.float32)
+    sampled = sample([None, full, None, full], boxes, 3)
+    np.testing.assert_array_equal(sampled.all((1, 2)), [0, 1, 0, 1])
+    np.testing.assert_array_equal(sampled.any((1, 2)), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_image_without_any_mask_has_zeros(count):
+    sampled = transforms.box_frame_masks(
+        tf.zeros([0], tf.int32),
+        tf.zeros([count + 1], tf.int64),
+        tf.ones([count, 4]),
+        [5, 4],
+        7,
+    )
+    np.testing.assert_array_equal(sampled, np.zeros((count, 7, 7)))
+
+
+def test_pixel_indices_of_many_huge_masks_do_not_overflow():
+    # 60 images of 8000 x 6000 pixels exceed 32 bits.
+    height, width, count = 8000, 6000, 60
+    ends = np.tile([height * width // 2, height * width], count)
+    sampled = transforms.box_frame_masks(
+        tf.constant(ends, tf.int32),
+        tf.range(0, 2 * count + 1, 2, tf.int64),
+        tf.constant([[0.0, 0.0, width, height]] * count),
+        [height, width],
+        2,
+    )
+    np.testing.assert_array_equal(sampled, [[[0, 1], [0, 1]]] * count)
