@@ -39,7 +39,8 @@ def match(
         an image without any), and label int32 [B, N].
     """
     iou = ops.stop_gradient(ops.cast(iou, "float32"))
-    best, index, forced = _best_overlap(iou, valid)
+    iou = ops.pad(iou, ((0, 0), (0, 0), (0, 1)))
+    best, index, forced = _best_overlap(iou, _one_more(valid))
     return index, _label(best, forced, positive_iou, negative_iou, force_best)
 
 
@@ -66,8 +67,14 @@ def match_boxes(
     if len(anchors.shape) == 2:
         anchors = ops.expand_dims(anchors, 0)
     boxes = ops.stop_gradient(ops.cast(boxes, "float32"))
-    best, index, forced = _best_box(anchors, boxes, valid)
+    boxes = ops.pad(boxes, ((0, 0), (0, 1), (0, 0)))
+    best, index, forced = _best_box(anchors, boxes, _one_more(valid))
     return index, _label(best, forced, positive_iou, negative_iou, force_best)
+
+
+def _one_more(valid):
+    """Add a slot of padding, so that there is one to slice without any."""
+    return ops.pad(ops.cast(valid, "bool"), ((0, 0), (0, 1)))
 
 
 @compiled.compiled
@@ -112,7 +119,7 @@ def _running_best(column, valid, zeros):
     """
     # Padding mostly comes last, and then costs nothing.
     slots = ops.arange(ops.shape(valid)[1], dtype="int32")
-    end = ops.max(ops.where(valid, slots + 1, 0), initial=0)
+    end = ops.max(ops.where(valid, slots + 1, 0))
 
     def body(row, best, index, forced):
         here = ops.slice(valid, (0, row), _one(valid, 1))  # [B, 1]
