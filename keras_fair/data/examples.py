@@ -28,26 +28,31 @@ class Table(NamedTuple):
 def make_table(records: list) -> Table:
     """Lay the records out as tensors."""
     masks = list(itertools.chain.from_iterable(r.masks for r in records))
-    ends = [
-        np.cumsum(mask, dtype=np.int32) for mask in masks if mask is not None
-    ]
+    run_splits = _splits(0 if mask is None else len(mask) for mask in masks)
     return Table(
         paths=tf.constant([record.path for record in records]),
         image_ids=tf.constant([r.image_id for r in records], tf.int64),
         shapes=tf.constant([(r.height, r.width) for r in records], tf.int32),
-        object_splits=_splits(len(record.labels) for record in records),
+        object_splits=tf.constant(_splits(len(r.labels) for r in records)),
         boxes=tf.constant(np.concatenate([r.boxes for r in records])),
         labels=tf.constant(np.concatenate([r.labels for r in records])),
-        run_splits=_splits(0 if m is None else len(m) for m in masks),
-        run_ends=tf.constant(
-            np.concatenate([np.zeros(0, np.int32), *ends]), tf.int32
-        ),
+        run_splits=tf.constant(run_splits),
+        run_ends=tf.constant(_run_ends(masks, run_splits)),
     )
 
 
 def _splits(lengths):
     ends = np.cumsum(np.fromiter(lengths, np.int64), dtype=np.int64)
-    return tf.constant(np.concatenate([[0], ends]), tf.int64)
+    return np.concatenate([np.zeros(1, np.int64), ends])
+
+
+def _run_ends(masks: list, splits):
+    """Return the cumulative counts, int32 [R], of all masks in a row."""
+    ends = np.empty(splits[-1], np.int32)
+    for mask, first, last in zip(masks, splits[:-1], splits[1:]):
+        if mask is not None:
+            np.cumsum(mask, out=ends[first:last])
+    return ends
 
 
 def read_example(row, dataset, table: Table, config: DataConfig):
