@@ -19,7 +19,9 @@ def inside_xla() -> bool:
     `tf.function(jit_compile=True)`, which Keras's trainer uses too, traces
     its function within an XLA control flow context. A graph nested in it (a
     loop's body, another function) has it in one of its outer graphs.
-    TensorFlow offers no public way to ask.
+    TensorFlow offers no public way to ask. A `tf.function` that was traced
+    outside XLA is not traced again when XLA code calls it: pass its Python
+    function instead, or XLA refuses the sparse operators.
     """
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:

@@ -476,15 +476,13 @@ class TestTensorFlow:
         assert "GatherV2" in operations
 
     def test_auto_compiles_after_it_has_run_uncompiled(self):
-        import tensorflow as tf
-
         features, boxes = pyramid(), rois()
-        pool = tf.function(
-            lambda f, b: roi_align.roi_align(f, b, 7), autograph=False
-        )
-        outside = pool(features, boxes)
 
-        inside = tf.function(pool, jit_compile=True)(features, boxes)
+        def pool(features):
+            return roi_align.roi_align(features, boxes, 7)
+
+        outside = run(pool, "graph", features)
+        inside = run(pool, "jit", features)
 
         np.testing.assert_allclose(inside, outside, atol=TOLERANCE)
 
@@ -535,7 +533,9 @@ class TestTensorFlow:
                     for k, i in enumerate(inputs)
                 ]
             )
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+        converter = tf.lite.TFLiteConverter.from_concrete_functions(
+            [concrete], tf.Module()
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         interpreter = litert.Interpreter(model_content=converter.convert())
         runner = interpreter.get_signature_runner()
