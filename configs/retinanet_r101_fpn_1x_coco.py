@@ -9,6 +9,7 @@ Not verified with this package.
 
 from keras_fair.config import (
     BackboneConfig,
+    DataConfig,
     Experiment,
     RetinaNetConfig,
     TrainConfig,
@@ -18,5 +19,7 @@ from keras_fair.config import (
 def get_config() -> Experiment:
     return Experiment(
         model=RetinaNetConfig(backbone=BackboneConfig(name="resnet101")),
+        # train2017 has boxes without area.
+        data=DataConfig(on_bad_record="skip"),
         train=TrainConfig(backbone_weights="imagenet"),
     )

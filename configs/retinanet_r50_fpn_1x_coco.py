@@ -7,8 +7,12 @@ Box AP on val2017 of the same recipe: paper 35.7 (table 1e), Detectron 35.7.
 Not verified with this package.
 """
 
-from keras_fair.config import Experiment, TrainConfig
+from keras_fair.config import DataConfig, Experiment, TrainConfig
 
 
 def get_config() -> Experiment:
-    return Experiment(train=TrainConfig(backbone_weights="imagenet"))
+    return Experiment(
+        # train2017 has boxes without area.
+        data=DataConfig(on_bad_record="skip"),
+        train=TrainConfig(backbone_weights="imagenet"),
+    )

@@ -19,7 +19,10 @@ def get_config() -> Experiment:
     return Experiment(
         # Detectron2's baselines use L1.
         model=RetinaNetConfig(box_loss_beta=0.0, normalizer="ema"),
-        data=DataConfig(short_sides=(640, 672, 704, 736, 768, 800)),
+        data=DataConfig(
+            short_sides=(640, 672, 704, 736, 768, 800),
+            on_bad_record="skip",  # train2017 has boxes without area
+        ),
         train=TrainConfig(
             steps=270_000,
             drop_steps=(210_000, 250_000),

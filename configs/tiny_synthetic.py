@@ -1,6 +1,6 @@
 """A small RetinaNet on generated shapes: minutes on a CPU.
 
-    python -m keras_fair.bin.demo --workdir=demo
+python -m keras_fair.bin.demo --workdir=demo
 """
 
 from keras_fair.config import (

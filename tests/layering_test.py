@@ -13,11 +13,11 @@ from tests import imports
 MAY_IMPORT = {
     "config": (),
     "contract": (),
-    "losses": (),
+    "losses": ("ops",),
     "optimizers": (),
     "presets": ("config",),
     "visualization": ("contract",),
-    "ops": ("ops",),
+    "ops": ("contract", "ops"),
     "layers": ("ops", "layers"),
     "models": (
         "config",
@@ -62,7 +62,11 @@ NO_TENSORFLOW = (
     "data/synthetic.py",
 )
 # Inside a function or `if` only: both run on JAX without TensorFlow.
-DEFERRED_TENSORFLOW = ("training/strategy.py", "ops/compiled.py")
+DEFERRED_TENSORFLOW = (
+    "training/strategy.py",
+    "ops/compiled.py",
+    "ops/tensorflow_kernels.py",
+)
 BACKENDS = ("tensorflow", "jax", "jaxlib")
 
 

@@ -9,7 +9,7 @@ AP on held-out images and draws its detections on some of them.
 import os
 
 import keras
-from absl import app, flags
+from absl import flags
 
 from keras_fair import config as config_lib
 from keras_fair.bin import experiments, predict, train
@@ -50,7 +50,7 @@ def main(_) -> None:
 def run() -> None:
     """Start the program; the console script points here."""
     flags.set_default(experiments.WORKDIR, "demo")
-    app.run(main)
+    experiments.run(main)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Print the COCO AP of a trained detector.
 
-    python -m keras_fair.bin.evaluate --workdir=/tmp/run
+python -m keras_fair.bin.evaluate --workdir=/tmp/run
 """
 
 import os
 
-from absl import app, flags
+from absl import flags
 
 from keras_fair.bin import experiments
 from keras_fair.data.coco import CocoDataset
@@ -23,7 +23,9 @@ def main(_) -> None:
     experiment = experiments.load(
         experiments.CONFIG.value or os.path.join(workdir, "config.json")
     )
-    model = load_preset(experiments.MODEL.value or os.path.join(workdir, "model"))
+    model = load_preset(
+        experiments.MODEL.value or os.path.join(workdir, "model")
+    )
     dataset = CocoDataset.from_config(experiment.data, SPLIT.value)
     report, evaluator = experiments.evaluate_coco(model, dataset, experiment)
     print(format_report(report))
@@ -34,7 +36,7 @@ def main(_) -> None:
 
 def run() -> None:
     """Start the program; the console script points here."""
-    app.run(main)
+    experiments.run(main)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What the programs share: an experiment from flags, its data sets."""
 
 import dataclasses
+import sys
 
-from absl import flags
+from absl import app, flags
 
 from keras_fair import config as config_lib
 from keras_fair.data.coco import CocoDataset
@@ -22,12 +23,43 @@ SET = flags.DEFINE_multi_string(
 )
 
 
+def run(main) -> None:
+    """Start a program; its --help lists these flags too.
+
+    absl shows the flags of the file that was started, which for a console
+    script is a stub.
+    """
+    values = flags.FLAGS
+    for module in (__name__, main.__module__):
+        for flag in values.get_flags_for_module(module):
+            values.register_key_flag_for_module(sys.argv[0], flag)
+    sys.modules["__main__"].__doc__ = main.__globals__["__doc__"]
+    app.run(main)
+
+
 def load(name_or_path: str) -> config_lib.Experiment:
     """Load an experiment and apply the --set flags."""
     experiment = config_lib.load(name_or_path)
     for assignment in SET.value:
         experiment = config_lib.override(experiment, assignment)
     return experiment
+
+
+def check_same_categories(train: CocoDataset, val: CocoDataset) -> None:
+    """Refuse two data sets in which a label means two things.
+
+    Raises:
+        ValueError: other category ids or names.
+    """
+    if (train.category_ids, train.class_names) != (
+        val.category_ids,
+        val.class_names,
+    ):
+        raise ValueError(
+            f"Expected the same categories in {train.path} and {val.path}. "
+            f"Received: {dict(zip(train.category_ids, train.class_names))} "
+            f"and {dict(zip(val.category_ids, val.class_names))}."
+        )
 
 
 def complete_model_config(model, dataset: CocoDataset, data):

@@ -113,16 +113,16 @@ def main(arguments) -> None:
         raise app.UsageError("Name image files or folders after the flags.")
     paths = image_files.find(arguments[1:])
     model = load_preset(folder)
-    drawings = predict_files(
-        model, paths, OUTPUT.value, SCORE_THRESHOLD.value
+    drawings = predict_files(model, paths, OUTPUT.value, SCORE_THRESHOLD.value)
+    print(
+        f"{len(drawings)} drawings and detections.json are in {OUTPUT.value}."
     )
-    print(f"{len(drawings)} drawings and detections.json are in {OUTPUT.value}.")
 
 
 def run() -> None:
     """Start the program; the console script points here."""
     flags.mark_flag_as_required("output")
-    app.run(main)
+    experiments.run(main)
 
 
 if __name__ == "__main__":

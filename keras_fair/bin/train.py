@@ -11,13 +11,13 @@ import dataclasses
 import os
 
 import keras
-from absl import app, flags, logging
+from absl import flags, logging
 
 from keras_fair import config as config_lib
 from keras_fair.bin import experiments
 from keras_fair.checkpoints import keras_applications
-from keras_fair.data.pipeline import make_dataset
 from keras_fair.data.coco import CocoDataset
+from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation.scoring import format_report
 from keras_fair.models import build_model
 from keras_fair.training.train import train
@@ -27,6 +27,7 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
     """Train, evaluate and save; return the last evaluation."""
     train_data = CocoDataset.from_config(experiment.data, "train")
     val_data = CocoDataset.from_config(experiment.data, "val")
+    experiments.check_same_categories(train_data, val_data)
     model_config = experiments.complete_model_config(
         experiment.model, train_data, experiment.data
     )
@@ -71,7 +72,7 @@ def main(_) -> None:
 def run() -> None:
     """Start the program; the console script points here."""
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    experiments.run(main)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,7 @@ def find(paths: list[str]) -> list[str]:
     for path in paths:
         if os.path.isdir(path):
             inside = sorted(pathlib.Path(path).rglob("*"))
-            found += [
-                str(p) for p in inside if p.suffix.lower() in SUFFIXES
-            ]
+            found += [str(p) for p in inside if p.suffix.lower() in SUFFIXES]
         elif os.path.isfile(path):
             found.append(path)
         else:

@@ -54,14 +54,14 @@ def _files(folder: str) -> list[pathlib.Path]:
 
 def _is_readable(path: pathlib.Path) -> bool:
     """Walk the whole file, so that a missing end is noticed too."""
+
+    def read(name, item):
+        if isinstance(item, h5py.Dataset):
+            item[()]
+
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(
-                lambda _, item: (
-                    item[()] if isinstance(item, h5py.Dataset) else None
-                )
-                and None
-            )
+            file.visititems(read)
     except (OSError, RuntimeError, KeyError):
         return False
     return True

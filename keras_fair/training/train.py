@@ -61,9 +61,7 @@ def train(
             'Expected train.jit_compile "auto", "true" or "false". '
             f"Received: {config.jit_compile!r}."
         )
-    model.compile(
-        make_optimizer(config), jit_compile=jit[config.jit_compile]
-    )
+    model.compile(make_optimizer(config), jit_compile=jit[config.jit_compile])
     folder = os.path.join(workdir, "checkpoints")
     step = checkpoints.restore_latest(model, folder)
     if step:

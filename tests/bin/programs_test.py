@@ -76,8 +76,12 @@ def test_training_writes_all_that_it_should(workdir):
 
 def test_training_goes_on_from_the_last_checkpoint(shapes, workdir, tmp_path):
     arguments = [*TINY, f"--set=data.root={shapes}", f"--workdir={tmp_path}"]
-    run("train", *arguments, "--set=train.steps=2",
-        "--set=train.evaluate_steps=2")
+    run(
+        "train",
+        *arguments,
+        "--set=train.steps=2",
+        "--set=train.evaluate_steps=2",
+    )
     output = run("train", *arguments)
     assert "Resuming at step 2" in output
     assert "Epoch 2/2" in output and "Epoch 1/2" not in output

@@ -6,17 +6,22 @@ import pytest
 from keras import ops
 
 from keras_fair import contract, optimizers
-
 from keras_fair.models import RetinaNet, build_model, load_preset
 from tests.models import tiny
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
-def train(model, x, y, steps: int, **compile_arguments):
+def train(model, x, y, steps: int, epochs: int = 1, **compile_arguments):
+    """Fit on one batch again and again; return each epoch's mean losses."""
     model.compile(**compile_arguments)
+
+    def batches():
+        while True:
+            yield x, y
+
     history = model.fit(
-        x, y, batch_size=len(y["labels"]), epochs=steps, verbose=0
+        batches(), steps_per_epoch=steps, epochs=epochs, verbose=0
     )
     return history.history
 
@@ -32,13 +37,13 @@ def trained():
     model = tiny.retinanet(weight_decay=0.0)
     x, y = tiny.batch()
     optimizer = keras.optimizers.Adam(5e-3)
-    return model, train(model, x, y, 150, optimizer=optimizer)
+    return model, train(model, x, y, 30, epochs=5, optimizer=optimizer)
 
 
 def test_fit_lowers_every_term(trained):
     _, history = trained
     for name in ("class_loss", "box_loss", "loss"):
-        assert history[name][-1] < 0.3 * history[name][0]
+        assert history[name][-1] < 0.5 * history[name][0]
     assert history["loss"][-1] == pytest.approx(
         history["class_loss"][-1] + history["box_loss"][-1], rel=1e-5
     )
@@ -126,16 +131,14 @@ def test_an_exported_model_finds_the_same_at_any_size(trained, tmp_path):
 
     model, _ = trained
     model.export(str(tmp_path / "saved"), verbose=False)
-    serve = tf.saved_model.load(tmp_path / "saved").serve
+    saved = tf.saved_model.load(tmp_path / "saved")
     images = tiny.batch(size=3)[0]["images"]
     for batch in (images, images[:1], images[:, :50, :70]):
         expected = model.predict_on_batch(batch)
-        found = serve(batch)
+        found = saved.serve(batch)
         np.testing.assert_array_equal(found["labels"], expected["labels"])
         # Other kernels for free sizes: a few float32 roundings of a pixel.
-        np.testing.assert_allclose(
-            found["boxes"], expected["boxes"], atol=1e-3
-        )
+        np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=1e-3)
 
 
 def test_another_export_format_is_refused(tmp_path):
@@ -234,7 +237,3 @@ def test_images_of_another_shape_are_refused():
         model(np.zeros((64, 64, 3), "uint8"))
     with pytest.raises(ValueError, match="keys images and image_shape"):
         model({"images": np.zeros((1, 64, 64, 3), "uint8")})
-
-
-
-

@@ -7,9 +7,7 @@ from keras_fair.training.schedules import WarmupSteps
 
 @pytest.fixture
 def schedule():
-    return WarmupSteps(
-        0.01, drop_steps=(60_000, 80_000), warmup_steps=500
-    )
+    return WarmupSteps(0.01, drop_steps=(60_000, 80_000), warmup_steps=500)
 
 
 @pytest.mark.parametrize(
