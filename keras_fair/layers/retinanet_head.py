@@ -40,7 +40,7 @@ class RetinaNetHead(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check(num_classes, num_anchors, prior)
+        _check(num_classes, num_anchors, depth, prior)
         _check_norm(norm, filters)
         self.num_classes = num_classes
         self.num_anchors = num_anchors
@@ -185,12 +185,16 @@ def _per_anchor(features, size: int):
     return ops.reshape(features, (ops.shape(features)[0], -1, size))
 
 
-def _check(num_classes: int, num_anchors: int, prior: float) -> None:
+def _check(
+    num_classes: int, num_anchors: int, depth: int, prior: float
+) -> None:
     if num_classes < 1 or num_anchors < 1:
         raise ValueError(
             "Expected at least one class and one anchor. Received: "
             f"num_classes={num_classes}, num_anchors={num_anchors}."
         )
+    if depth < 0:
+        raise ValueError(f"Expected depth >= 0. Received: {depth}.")
     if not 0 < prior < 1:
         raise ValueError(
             f"Expected prior as a probability in (0, 1). Received: {prior}."

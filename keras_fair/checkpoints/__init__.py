@@ -1,0 +1,1 @@
+"""Weights of other libraries, for our models. NumPy and Keras only."""
