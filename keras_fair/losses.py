@@ -54,13 +54,13 @@ def sigmoid_focal_loss(
 
     @ops.custom_gradient
     def focal(logits):
-        wrong, cross_entropy = _wrong_probability(positive, logits)
+        wrong, _, cross_entropy = _focal_terms(positive, logits)
         loss = weight * _power(wrong, gamma) * cross_entropy
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            wrong, cross_entropy = _wrong_probability(positive, logits)
-            slope = gamma * (1.0 - wrong) * cross_entropy + wrong
+            wrong, right, cross_entropy = _focal_terms(positive, logits)
+            slope = gamma * right * cross_entropy + wrong
             slope = weight * _power(wrong, gamma) * slope
             return upstream * ops.where(positive, -slope, slope)
 
@@ -115,7 +115,8 @@ def smooth_l1_loss(targets, predictions, beta: float):
         float32 [...].
     """
     difference = ops.cast(predictions, "float32") - ops.cast(targets, "float32")
-    size = ops.abs(difference)
+    # Not `abs`, whose gradient at 0 is 1 on JAX: equal boxes are no error.
+    size = difference * ops.sign(difference)
     if beta == 0.0:
         return size
     parabola = 0.5 * difference * difference / beta
@@ -140,13 +141,16 @@ def giou_loss(targets, predictions):
     return 1.0 - iou + (hull - union) / (hull + EPSILON)
 
 
-def _wrong_probability(positive, logits):
-    """Return 1 - p_t and -log p_t, stable for any finite logit."""
+def _focal_terms(positive, logits):
+    """Return 1 - p_t, p_t and -log p_t, each exact where it is small."""
     against = ops.where(positive, -logits, logits)
     small = ops.exp(-ops.abs(against))
-    near = 1.0 / (1.0 + small)
-    wrong = ops.where(against >= 0.0, near, small * near)
-    return wrong, ops.maximum(against, 0.0) + ops.log1p(small)
+    near_one = 1.0 / (1.0 + small)
+    near_zero = small * near_one
+    wins = against >= 0.0
+    wrong = ops.where(wins, near_one, near_zero)
+    right = ops.where(wins, near_zero, near_one)
+    return wrong, right, ops.maximum(against, 0.0) + ops.log1p(small)
 
 
 def _power(base, exponent: float):

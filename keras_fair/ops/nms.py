@@ -43,11 +43,16 @@ def class_nms(boxes, scores, labels, iou_threshold: float, max_outputs: int):
     Returns:
         index int32 [B, D] and valid bool [B, D], see `nms`.
     """
+    # A row of padding, so that there is one to look at without candidates.
     scores = ops.stop_gradient(ops.cast(scores, "float32"))
+    scores = ops.pad(scores, ((0, 0), (0, 1)), constant_values=-np.inf)
+    boxes = ops.stop_gradient(ops.cast(boxes, "float32"))
+    boxes = ops.pad(boxes, ((0, 0), (0, 1), (0, 0)))
     order = ops.argsort(-scores, axis=1)
+    boxes = _take(boxes, ops.expand_dims(order, -1))
     real = _take(scores, order) > -np.inf
-    boxes = ops.stop_gradient(_take(boxes, ops.expand_dims(order, -1)))
-    labels = None if labels is None else _take(labels, order)
+    if labels is not None:
+        labels = _take(ops.pad(labels, ((0, 0), (0, 1))), order)
     threshold = _float32_at_most(iou_threshold)
     kept = _greedy(boxes, real, labels, threshold, max_outputs)
     return _first_true(kept, order, max_outputs)
