@@ -1,7 +1,7 @@
 """A preset: one folder that holds a model and needs nothing else.
 
-    config.json        the model's config, its class names with it
-    model.weights.h5   Keras's weights file, without optimiser state
+config.json        the model's config, its class names with it
+model.weights.h5   Keras's weights file, without optimiser state
 """
 
 import json

@@ -1,6 +1,7 @@
 """What the programs share: an experiment from flags, its data sets."""
 
 import dataclasses
+import os
 import sys
 
 from absl import app, flags
@@ -43,6 +44,13 @@ def load(name_or_path: str) -> config_lib.Experiment:
     for assignment in SET.value:
         experiment = config_lib.override(experiment, assignment)
     return experiment
+
+
+def model_folder() -> str:
+    """Return the preset folder that --model or --workdir names."""
+    if MODEL.value or WORKDIR.value:
+        return MODEL.value or os.path.join(WORKDIR.value, "model")
+    raise app.UsageError("Give --workdir of a training, or --model.")
 
 
 def check_same_categories(train: CocoDataset, val: CocoDataset) -> None:

@@ -106,13 +106,10 @@ def _write_json(path: str, images: list, records: list, model) -> None:
 
 
 def main(arguments) -> None:
-    folder = experiments.MODEL.value or os.path.join(
-        experiments.WORKDIR.value or "", "model"
-    )
     if len(arguments) < 2:
         raise app.UsageError("Name image files or folders after the flags.")
     paths = image_files.find(arguments[1:])
-    model = load_preset(folder)
+    model = load_preset(experiments.model_folder())
     drawings = predict_files(model, paths, OUTPUT.value, SCORE_THRESHOLD.value)
     print(
         f"{len(drawings)} drawings and detections.json are in {OUTPUT.value}."

@@ -5,6 +5,15 @@ from keras_fair.config import RetinaNetConfig
 from keras_fair.models.backbones import as_backbone, build_backbone
 from keras_fair.models.retinanet import RetinaNet
 
+__all__ = [
+    "MODELS",
+    "RetinaNet",
+    "as_backbone",
+    "build_backbone",
+    "build_model",
+    "load_preset",
+]
+
 MODELS = {RetinaNetConfig: RetinaNet}
 
 

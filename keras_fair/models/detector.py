@@ -135,10 +135,12 @@ class Detector(keras.Model):
                 global_clipnorm=DEFAULT_CLIP_NORM,
             )
         super().compile(optimizer=optimizer, **kwargs)
+        # Slots made now, not in the first step: TensorFlow would have to
+        # trace that step twice.
+        self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def get_config(self):
         backbone = self.given_backbone
@@ -211,4 +213,3 @@ class Detector(keras.Model):
         with compiled.plain_graph():
             archive.add_endpoint("serve", serve, input_signature=[images])
             archive.write_out(filepath, **kwargs)
-

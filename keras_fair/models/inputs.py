@@ -78,5 +78,3 @@ def normalize(images, image_shape, pixels: PixelConfig, dtype: str):
     bottom, right = (-side % contract.STRIDE for side in (height, width))
     images = ops.pad(images, [[0, 0], [0, bottom], [0, right], [0, 0]])
     return ops.cast(images, dtype)
-
-

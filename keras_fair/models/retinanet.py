@@ -63,8 +63,7 @@ class RetinaNet(detector.Detector):
         )
         self.head = RetinaNetHead(
             num_classes=config.num_classes,
-            num_anchors=len(config.anchor_sizes[0])
-            * len(config.anchor_ratios),
+            num_anchors=len(config.anchor_sizes[0]) * len(config.anchor_ratios),
             filters=config.head_filters,
             depth=config.head_depth,
             prior=config.prior,
@@ -114,9 +113,7 @@ class RetinaNet(detector.Detector):
     def anchor_boxes(self, features) -> dict:
         """Return each level's anchors, float32 [A, 4], xyxy pixels."""
         result = {}
-        for name, sizes in zip(
-            features, self.config.anchor_sizes, strict=True
-        ):
+        for name, sizes in zip(features, self.config.anchor_sizes, strict=True):
             shape = ops.shape(features[name])[1:3]
             grid = anchors.pyramid_anchors(
                 [shape],
@@ -235,7 +232,8 @@ class RetinaNet(detector.Detector):
             for name in outputs["class_logits"]
         ]
         candidates, scores, labels = (
-            ops.concatenate(parts, axis=1) for parts in zip(*levels, strict=True)
+            ops.concatenate(parts, axis=1)
+            for parts in zip(*levels, strict=True)
         )
         index, valid = nms.class_nms(
             candidates,
@@ -244,9 +242,7 @@ class RetinaNet(detector.Detector):
             self.config.nms_iou,
             self.config.max_detections,
         )
-        return nms.detections(
-            candidates, scores, labels, index, valid
-        )
+        return nms.detections(candidates, scores, labels, index, valid)
 
     def _candidates(self, logits, deltas, anchor_boxes, image_shape):
         """One level's best boxes, scores (-inf: too low) and labels."""

@@ -39,8 +39,6 @@ def restore_latest(model: keras.Model, folder: str) -> int:
         if not _is_readable(path):
             logging.warning("Skipping the torn checkpoint %s.", path)
             continue
-        # Keras loads the optimiser's state only where its slots exist.
-        model.optimizer.build(model.trainable_variables)
         model.load_weights(path)
         return int(NAME.fullmatch(path.name)[1])
     return 0

@@ -17,17 +17,39 @@ THEIR_FEATURES = {
 }
 
 
+def _zeros(build) -> keras.Model:
+    """Build a model whose kernels are zeros, which is quick."""
+    with keras.StatelessScope(initialize_variables=False):
+        config = build().get_config()
+    keras.utils.clear_session()
+    for layer in config["layers"]:
+        if "kernel_initializer" in layer["config"]:
+            layer["config"]["kernel_initializer"] = "zeros"
+    return keras.Model.from_config(config)
+
+
+def _backbone(**changes):
+    config = BackboneConfig(norm_epsilon=1e-5, **changes)
+    return _zeros(lambda: backbones.build_backbone(config))
+
+
 @pytest.fixture(scope="module")
 def network():
     """ResNet-50 of keras.applications with no weight at its start value."""
-    model = keras.applications.ResNet50(
-        weights=None, include_top=False, input_shape=(None, None, 3)
+    model = _zeros(
+        lambda: keras.applications.ResNet50(
+            weights=None, include_top=False, input_shape=(None, None, 3)
+        )
     )
     random = np.random.default_rng(0)
     for layer in model.layers:
         arrays = layer.get_weights()
         if isinstance(layer, keras.layers.Conv2D):
-            arrays[1] = random.normal(scale=0.1, size=arrays[1].shape)
+            deviation = np.sqrt(2 / np.prod(arrays[0].shape[:3]))
+            arrays = [
+                random.normal(scale=deviation, size=arrays[0].shape),
+                random.normal(scale=0.1, size=arrays[1].shape),
+            ]
         elif arrays:
             arrays = [random.uniform(0.5, 1.5, a.shape) for a in arrays]
         layer.set_weights(arrays)
@@ -43,7 +65,7 @@ def weights_path(network, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backbone():
-    return backbones.build_backbone(BackboneConfig(norm_epsilon=1e-5))
+    return _backbone()
 
 
 def test_features_equal_those_of_keras_applications(
@@ -128,13 +150,13 @@ def test_weights_of_another_network_are_listed_by_name(
 
 
 def test_the_stride_in_the_3x3_is_refused(weights_path):
-    backbone = backbones.build_backbone(BackboneConfig(stride_in="3x3"))
+    backbone = _backbone(stride_in="3x3")
     with pytest.raises(ValueError, match='Build it with stride_in="1x1"'):
         keras_applications.load_resnet(backbone, weights_path)
 
 
 def test_networks_that_keras_has_not_are_refused(weights_path):
-    backbone = backbones.build_backbone(BackboneConfig(name="resnet18"))
+    backbone = _backbone(name="resnet18")
     with pytest.raises(ValueError, match="weights for resnet50, resnet101"):
         keras_applications.load_resnet(backbone, weights_path)
 

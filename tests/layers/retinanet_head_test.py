@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_fair.layers.retinanet_head import RetinaNetHead
 
-SIZES = {"P3": (5, 6), "P4": (3, 3), "P5": (2, 2)}
+SIZES = {"P3": (3, 4), "P4": (2, 2)}
 
 
 def _levels(channels=8):
@@ -17,7 +17,7 @@ def _levels(channels=8):
 
 
 def _head(**changes):
-    arguments = {"filters": 8, "depth": 2, **changes}
+    arguments = {"filters": 8, "depth": 1, **changes}
     return RetinaNetHead(3, 2, **arguments)
 
 
@@ -27,7 +27,7 @@ def _array(tensor):
 
 def test_returns_one_row_per_anchor_on_every_level():
     class_logits, box_deltas = _head()(_levels())
-    counts = {"P3": 60, "P4": 18, "P5": 8}
+    counts = {"P3": 24, "P4": 8}
     assert {k: tuple(v.shape) for k, v in class_logits.items()} == {
         name: (2, count, 3) for name, count in counts.items()
     }
@@ -45,9 +45,9 @@ def test_rows_are_ordered_by_y_then_x_then_anchor():
     kernel[1, 1, 0, 1 * 3 + 1] = 1.0
     head.class_logits.set_weights([kernel, np.zeros(6)])
     logits = _array(head(features)[0]["P3"])
-    expected = np.zeros((2, 5, 6, 2, 3), "float32")
+    expected = np.zeros((2, 3, 4, 2, 3), "float32")
     expected[:, :, :, 1, 1] = features["P3"][..., 0]
-    np.testing.assert_array_equal(logits, expected.reshape(2, 60, 3))
+    np.testing.assert_array_equal(logits, expected.reshape(2, 24, 3))
 
 
 def test_untrained_head_calls_an_anchor_foreground_with_the_prior():
@@ -61,18 +61,20 @@ def test_untrained_head_calls_an_anchor_foreground_with_the_prior():
 
 
 def test_kernels_start_gaussian_with_deviation_one_hundredth():
-    head = RetinaNetHead(80, 9)
-    head.build({"P3": (None, None, None, 256)})
-    convolutions = [w for w in head.weights if w.path.endswith("kernel")]
-    assert len(convolutions) == 2 * (4 + 1)
-    for kernel in convolutions:
-        # At least 82,944 draws: the deviation is known to 0.25 %, four times.
-        assert abs(_array(kernel).std() - 0.01) < 1e-4
+    head = RetinaNetHead(16, 4, filters=64, depth=1)
+    head.build({"P3": (None, None, None, 64)})
+    kernels = [w for w in head.weights if w.path.endswith("kernel")]
+    assert len(kernels) == 4
+    for kernel in kernels:
+        # At least 9,216 draws: the deviation is known to 0.8 %, five times.
+        assert abs(_array(kernel).std() - 0.01) < 4e-4
 
 
 def test_parameters_are_those_of_the_paper():
-    head = RetinaNetHead(80, 9)
-    head.build({"P3": (None, None, None, 256)})
+    with keras.StatelessScope(initialize_variables=False):  # shapes only
+        head = RetinaNetHead(80, 9)
+        head.build({"P3": (None, None, None, 256)})
+    keras.utils.clear_session()
     tower = 4 * (9 * 256 + 1) * 256
     assert head.count_params() == 2 * tower + 9 * (80 + 4) * (9 * 256 + 1)
 
@@ -83,9 +85,9 @@ def test_weights_are_named_and_shared_by_the_levels():
     paths = [weight.path for weight in head.weights]
     assert paths[0] == "head/class_conv_0/kernel"
     assert "head/class_logits/bias" in paths
-    assert "head/box_conv_1/bias" in paths
+    assert "head/box_conv_0/bias" in paths
     assert paths[-1] == "head/box_deltas/bias"
-    assert len(paths) == 2 * 2 * 3
+    assert len(paths) == 2 * 2 * 2
 
 
 def test_group_norm_stands_between_convolution_and_relu():
@@ -122,9 +124,8 @@ def test_sizes_may_be_unknown_in_a_functional_model(tmp_path):
 def test_outputs_are_float32_under_mixed_precision(policy):
     head = _head(dtype=policy)
     tensors = {name: keras.Input((None, None, 8)) for name in SIZES}
-    symbolic = head(tensors)
-    eager = head(_levels())
-    for output in [*symbolic, *eager]:
+    eager = head({"P4": _levels()["P4"]})
+    for output in [*head(tensors), *eager]:
         dtypes = {
             keras.backend.standardize_dtype(o.dtype) for o in output.values()
         }

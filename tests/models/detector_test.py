@@ -162,11 +162,14 @@ def test_batches_without_objects_train(empty):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_like_float32(policy):
     x, y = tiny.batch()
-    expected = train(tiny.retinanet(), x, y, 3)["loss"]
+    expected = train(tiny.retinanet(), x, y, 1)["loss"][0]
     model = tiny.retinanet(dtype=policy)
     assert model.head.compute_dtype == policy.removeprefix("mixed_")
+    # float16 skips its first steps, until its loss scale fits.
+    history = train(model, x, y, 1, epochs=15)["loss"]
     # bfloat16 keeps 8 bits: 0.4 % a number, and the loss averages many.
-    assert train(model, x, y, 3)["loss"] == pytest.approx(expected, rel=0.01)
+    assert history[0] == pytest.approx(expected, rel=0.01)
+    assert history[-1] < 0.9 * history[0]
 
 
 def test_compiled_training_equals_plain_training():
