@@ -45,7 +45,11 @@ def load_resnet(backbone: keras.Model, source: str) -> None:
         network = NETWORKS[backbone.name](
             weights=DOWNLOAD, include_top=False, input_shape=(None, None, 3)
         )
-        arrays = {layer.name: layer.get_weights() for layer in network.layers}
+        arrays = {
+            layer.name: layer.get_weights()
+            for layer in network.layers
+            if layer.weights
+        }
     else:
         arrays = read_layers(source)
     names = _their_names(backbone)
@@ -152,7 +156,6 @@ def _check_arrays(backbone, names: dict, arrays: dict, source: str) -> None:
     """Refuse files that do not hold exactly the weights of the backbone."""
     missing = [name for name in names.values() if name not in arrays]
     unexpected = sorted(set(arrays) - set(names.values()) - {CLASSIFIER})
-    unexpected = [name for name in unexpected if arrays[name]]
     mismatched = []
     for layer_name, name in names.items():
         expected = [w.shape for w in backbone.get_layer(layer_name).weights]

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-# In the order of keras.layers.BatchNormalization, so that weight files of
-# one fit the other.
+# In the order of keras.layers.BatchNormalization, so that `get_weights` of
+# one fits `set_weights` of the other.
 WEIGHTS = ("gamma", "beta", "moving_mean", "moving_variance")
 ZERO_AT_START = ("beta", "moving_mean")
 

@@ -1,5 +1,6 @@
 import os
 import pathlib
+import zipfile
 
 import keras
 import numpy as np
@@ -170,6 +171,14 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
     path = tmp_path / "weights.h5"
     path.write_text("not HDF5")
     with pytest.raises(ValueError, match="Expected a weight file of Keras"):
+        keras_applications.read_layers(str(path))
+
+
+def test_an_archive_without_weights_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(ValueError, match="Expected model.weights.h5 inside"):
         keras_applications.read_layers(str(path))
 
 
