@@ -7,7 +7,7 @@ model.weights.h5   Keras's weights file, without optimiser state
 import json
 import pathlib
 
-from keras_fair import config as config_lib
+from keras_fair import config_files
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
@@ -27,4 +27,4 @@ def read_config(folder: str):
                 f"{name}."
             )
     text = (pathlib.Path(folder) / CONFIG_NAME).read_text(encoding="utf-8")
-    return config_lib.from_dict(json.loads(text))
+    return config_files.from_dict(json.loads(text))

@@ -12,15 +12,17 @@ from tests import imports
 # Who may import whom. A name means the module and all below it.
 MAY_IMPORT = {
     "config": (),
+    "config_files": ("config",),
     "contract": (),
     "losses": ("ops",),
     "optimizers": (),
-    "presets": ("config",),
+    "presets": ("config_files",),
     "visualization": ("contract",),
     "ops": ("contract", "ops"),
     "layers": ("ops", "layers"),
     "models": (
         "config",
+        "config_files",
         "contract",
         "losses",
         "optimizers",

@@ -148,11 +148,11 @@ def test_wheel_installs_one_top_level_name(from_wheel):
 
 READ_ALL = """
 import json, pathlib
-from keras_fair import config
-folders = [f for f in config._folders() if f.is_dir()]
+from keras_fair import config_files
+folders = [f for f in config_files._folders() if f.is_dir()]
 names = [p.stem for f in folders for p in f.glob("*.py")]
-steps = {name: config.load(name).train.steps for name in names}
-print("RESULT", json.dumps([config.__file__, steps]))
+steps = {name: config_files.load(name).train.steps for name in names}
+print("RESULT", json.dumps([config_files.__file__, steps]))
 """
 
 

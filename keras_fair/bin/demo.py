@@ -11,7 +11,7 @@ import os
 import keras
 from absl import flags
 
-from keras_fair import config as config_lib
+from keras_fair import config_files
 from keras_fair.bin import experiments, predict, train
 from keras_fair.data import synthetic
 from keras_fair.evaluation.scoring import format_report
@@ -33,7 +33,7 @@ def main(_) -> None:
 
     print("2/3 Training a RetinaNet on ResNet-18 from random weights.")
     experiment = experiments.load("tiny_synthetic")
-    experiment = config_lib.override(experiment, f"data.root={shapes}")
+    experiment = config_files.override(experiment, f"data.root={shapes}")
     report = train.train_experiment(experiment, workdir)
     print(format_report(report))
 

@@ -7,6 +7,7 @@ import sys
 from absl import app, flags
 
 from keras_fair import config as config_lib
+from keras_fair import config_files
 from keras_fair.data.coco import CocoDataset
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation.coco_eval import CocoEvaluator
@@ -40,9 +41,9 @@ def run(main) -> None:
 
 def load(name_or_path: str) -> config_lib.Experiment:
     """Load an experiment and apply the --set flags."""
-    experiment = config_lib.load(name_or_path)
+    experiment = config_files.load(name_or_path)
     for assignment in SET.value:
-        experiment = config_lib.override(experiment, assignment)
+        experiment = config_files.override(experiment, assignment)
     return experiment
 
 

@@ -14,6 +14,7 @@ import keras
 from absl import flags, logging
 
 from keras_fair import config as config_lib
+from keras_fair import config_files
 from keras_fair.bin import experiments
 from keras_fair.checkpoints import keras_applications
 from keras_fair.data.coco import CocoDataset
@@ -33,7 +34,7 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
     )
     experiment = dataclasses.replace(experiment, model=model_config)
     os.makedirs(workdir, exist_ok=True)
-    config_lib.save(experiment, os.path.join(workdir, "config.json"))
+    config_files.save(experiment, os.path.join(workdir, "config.json"))
 
     settings = experiment.train
     keras.utils.set_random_seed(settings.seed)

@@ -3,10 +3,10 @@
 A detector implements three methods, and Keras's `fit`, `evaluate`, `predict`
 and `save` work:
 
-    call(x, training)        images to outputs; detections among them unless
-                             training
-    compute_losses(x, y, outputs, training)    the paper's loss terms, by name
-    call's detections follow contract.py
+    build()             make the weights, on `build_features`' shapes
+    call(x, training)   from `features` to outputs; unless training, the
+                        detections of contract.py are among them
+    compute_losses(x, y, outputs, training)    the paper's loss terms
 """
 
 import os
@@ -15,8 +15,9 @@ import pathlib
 import keras
 from keras import ops
 
-from keras_fair import config as config_lib
-from keras_fair import contract, optimizers, presets
+from keras_fair import config_files, contract, optimizers, presets
+from keras_fair.layers.feature_pyramid import FeaturePyramid
+from keras_fair.models import backbones, inputs
 from keras_fair.ops import compiled
 
 # The papers' rate is for 16 images; this is for 2, by the linear rule.
@@ -57,11 +58,50 @@ class Detector(keras.Model):
             )
         self.config = config
         self.given_backbone = backbone
+        dtype = self.dtype_policy
+        if backbone is None:
+            self.backbone = backbones.build_backbone(config.backbone, dtype)
+        else:
+            self.backbone = backbones.as_backbone(backbone)
+        pyramid = config.pyramid
+        self.pyramid = FeaturePyramid(
+            filters=pyramid.filters,
+            min_level=pyramid.min_level,
+            max_level=pyramid.max_level,
+            coarse=pyramid.coarse,
+            coarse_input=pyramid.coarse_input,
+            norm=pyramid.norm,
+            dtype=dtype,
+            name="pyramid",
+        )
         self.total_loss = _Total(name="total", dtype="float32")
         self.loss_trackers = {
             name: keras.metrics.Mean(name=name, dtype="float32")
             for name in (*self.loss_names, "l2_loss")
         }
+
+    def build_features(self) -> dict:
+        """Make the pyramid's weights; return its shapes, size unknown."""
+        shapes = {
+            name: tuple(tensor.shape)
+            for name, tensor in self.backbone.output.items()
+        }
+        self.pyramid.build(shapes)
+        return self.pyramid.compute_output_shape(shapes)
+
+    def features(self, x, training: bool):
+        """Return the pyramid's levels "P2" ... and image_shape int32 [B, 2].
+
+        Args:
+            x: inputs, see contract.py, or images alone.
+            training: whether batch normalisation learns.
+        """
+        images, image_shape = inputs.unpack(x)
+        pixels = inputs.normalize(
+            images, image_shape, self.config.pixels, self.compute_dtype
+        )
+        features = self.pyramid(self.backbone(pixels, training=training))
+        return features, image_shape
 
     def compute_losses(self, x, y, outputs, training) -> dict:
         """Return the paper's loss terms, float32 scalars by name.
@@ -149,7 +189,7 @@ class Detector(keras.Model):
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "config": config_lib.to_dict(self.config),
+            "config": config_files.to_dict(self.config),
             "backbone": backbone,
         }
 
@@ -161,7 +201,7 @@ class Detector(keras.Model):
                 backbone, custom_objects
             )
         return cls(
-            config_lib.from_dict(config["config"]),
+            config_files.from_dict(config["config"]),
             backbone,
             name=config["name"],
             dtype=keras.dtype_policies.deserialize(config["dtype"]),
@@ -178,7 +218,7 @@ class Detector(keras.Model):
         """Write config and weights to a folder; both atomically."""
         path = pathlib.Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        config_lib.save(self.config, str(path / presets.CONFIG_NAME))
+        config_files.save(self.config, str(path / presets.CONFIG_NAME))
         temporary = path / f"part.{os.getpid()}.weights.h5"
         optimizer = [self.optimizer] if self.compiled else []
         keras.saving.save_weights(self, temporary, objects_to_skip=optimizer)

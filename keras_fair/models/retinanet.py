@@ -12,9 +12,8 @@ from keras import ops
 
 from keras_fair import contract, losses
 from keras_fair.config import RetinaNetConfig
-from keras_fair.layers.feature_pyramid import FeaturePyramid
 from keras_fair.layers.retinanet_head import RetinaNetHead
-from keras_fair.models import backbones, detector, inputs
+from keras_fair.models import detector
 from keras_fair.ops import anchors, boxes, matching, nms
 
 
@@ -45,22 +44,6 @@ class RetinaNet(detector.Detector):
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
         _check(config)
-        dtype = self.dtype_policy
-        if backbone is None:
-            self.backbone = backbones.build_backbone(config.backbone, dtype)
-        else:
-            self.backbone = backbones.as_backbone(backbone)
-        pyramid = config.pyramid
-        self.pyramid = FeaturePyramid(
-            filters=pyramid.filters,
-            min_level=pyramid.min_level,
-            max_level=pyramid.max_level,
-            coarse=pyramid.coarse,
-            coarse_input=pyramid.coarse_input,
-            norm=pyramid.norm,
-            dtype=dtype,
-            name="pyramid",
-        )
         self.head = RetinaNetHead(
             num_classes=config.num_classes,
             num_anchors=len(config.anchor_sizes[0]) * len(config.anchor_ratios),
@@ -68,7 +51,7 @@ class RetinaNet(detector.Detector):
             depth=config.head_depth,
             prior=config.prior,
             norm=config.head_norm,
-            dtype=dtype,
+            dtype=self.dtype_policy,
             name="head",
         )
         if config.normalizer == "ema":
@@ -86,20 +69,11 @@ class RetinaNet(detector.Detector):
 
     def build(self, input_shape=None):
         """Make every weight; the image size does not matter."""
-        features = {
-            name: tuple(tensor.shape)
-            for name, tensor in self.backbone.output.items()
-        }
-        self.pyramid.build(features)
-        self.head.build(self.pyramid.compute_output_shape(features))
+        self.head.build(self.build_features())
         self.built = True
 
     def call(self, x, training=False):
-        images, image_shape = inputs.unpack(x)
-        pixels = inputs.normalize(
-            images, image_shape, self.config.pixels, self.compute_dtype
-        )
-        features = self.pyramid(self.backbone(pixels, training=training))
+        features, image_shape = self.features(x, training)
         class_logits, box_deltas = self.head(features)
         outputs = {
             "class_logits": class_logits,

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from keras_fair import config
+from keras_fair import config, config_files
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -28,13 +28,13 @@ def changed_experiment():
 def test_to_dict_and_json_and_from_dict_give_the_same_config():
     experiment = changed_experiment()
 
-    text = json.dumps(config.to_dict(experiment))
+    text = json.dumps(config_files.to_dict(experiment))
 
-    assert config.from_dict(json.loads(text)) == experiment
+    assert config_files.from_dict(json.loads(text)) == experiment
 
 
 def test_to_dict_names_the_class_of_each_level():
-    values = config.to_dict(config.Experiment())
+    values = config_files.to_dict(config.Experiment())
 
     assert values["class"] == "Experiment"
     assert values["model"]["class"] == "RetinaNetConfig"
@@ -42,13 +42,13 @@ def test_to_dict_names_the_class_of_each_level():
 
 
 def test_from_dict_gives_a_missing_field_its_default():
-    read = config.from_dict({"class": "TrainConfig", "steps": 7})
+    read = config_files.from_dict({"class": "TrainConfig", "steps": 7})
 
     assert read == config.TrainConfig(steps=7)
 
 
 def test_from_dict_reads_a_whole_number_as_a_float():
-    read = config.from_dict({"class": "TrainConfig", "learning_rate": 1})
+    read = config_files.from_dict({"class": "TrainConfig", "learning_rate": 1})
 
     assert type(read.learning_rate) is float
 
@@ -81,7 +81,7 @@ def test_from_dict_reads_a_whole_number_as_a_float():
 )
 def test_from_dict_explains_what_it_cannot_read(values, message):
     with pytest.raises(ValueError) as error:
-        config.from_dict(values)
+        config_files.from_dict(values)
 
     assert message in str(error.value)
 
@@ -113,7 +113,7 @@ def test_from_dict_explains_what_it_cannot_read(values, message):
     ],
 )
 def test_override_sets_one_value_of_the_field_type(assignment, expected):
-    experiment = config.override(changed_experiment(), assignment)
+    experiment = config_files.override(changed_experiment(), assignment)
 
     value = experiment
     for name in assignment.partition("=")[0].strip().split("."):
@@ -125,7 +125,7 @@ def test_override_sets_one_value_of_the_field_type(assignment, expected):
 def test_override_leaves_the_rest_and_the_original_alone():
     experiment = changed_experiment()
 
-    result = config.override(experiment, "model.backbone.name=resnet50")
+    result = config_files.override(experiment, "model.backbone.name=resnet50")
 
     assert experiment == changed_experiment()
     assert result.model.backbone.name == "resnet50"
@@ -157,7 +157,7 @@ def test_override_leaves_the_rest_and_the_original_alone():
 )
 def test_override_explains_what_it_cannot_set(assignment, message):
     with pytest.raises(ValueError) as error:
-        config.override(config.Experiment(), assignment)
+        config_files.override(config.Experiment(), assignment)
 
     assert message in str(error.value)
     assert assignment.strip() in str(error.value)
@@ -166,26 +166,26 @@ def test_override_explains_what_it_cannot_set(assignment, message):
 def test_save_writes_what_load_reads(tmp_path):
     path = tmp_path / "config.json"
 
-    config.save(changed_experiment(), str(path))
+    config_files.save(changed_experiment(), str(path))
 
-    assert config.load(str(path)) == changed_experiment()
+    assert config_files.load(str(path)) == changed_experiment()
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_load_runs_a_file_by_path(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
-        "from keras_fair import config\n"
+        "from keras_fair import config, config_files\n"
         "def get_config():\n"
-        "    return config.override(config.Experiment(), 'train.steps=5')\n"
+        "    return config_files.override(config.Experiment(), 'train.steps=5')\n"
     )
 
-    assert config.load(str(path)).train.steps == 5
+    assert config_files.load(str(path)).train.steps == 5
 
 
 def test_load_names_the_configs_where_it_finds_none():
     with pytest.raises(FileNotFoundError) as error:
-        config.load("retinanet_r49")
+        config_files.load("retinanet_r49")
 
     assert "'retinanet_r49'" in str(error.value)
     assert all(path.stem in str(error.value) for path in FILES)
@@ -207,7 +207,7 @@ def test_load_names_the_file_it_cannot_read(tmp_path, name, text, message):
     path.write_text(text)
 
     with pytest.raises(ValueError) as error:
-        config.load(str(path))
+        config_files.load(str(path))
 
     assert message in str(error.value)
     assert str(path) in str(error.value)
@@ -215,10 +215,10 @@ def test_load_names_the_file_it_cannot_read(tmp_path, name, text, message):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_experiment_loads_by_name_and_survives_json(path):
-    experiment = config.load(path.stem)
+    experiment = config_files.load(path.stem)
 
-    text = json.dumps(config.to_dict(experiment))
-    assert config.from_dict(json.loads(text)) == experiment
+    text = json.dumps(config_files.to_dict(experiment))
+    assert config_files.from_dict(json.loads(text)) == experiment
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -233,7 +233,7 @@ def test_every_experiment_is_get_config_alone_under_a_docstring(path):
 def test_every_config_class_has_a_default_for_every_field():
     for name, value in vars(config).items():
         if dataclasses.is_dataclass(value):
-            assert config.from_dict({"class": name}) == value()
+            assert config_files.from_dict({"class": name}) == value()
 
 
 def test_configs_are_frozen():
