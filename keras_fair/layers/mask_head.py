@@ -79,9 +79,12 @@ class MaskHead(keras.layers.Layer):
         Returns:
             [B, R, 2 * S, 2 * S, filters] in the compute dtype.
         """
-        features = roi_convolutions.merge_rois(rois)
-        features = roi_convolutions.run(self.tower, features, training)
-        return roi_convolutions.split_rois(self.upsampling(features), rois)
+        return roi_convolutions.split_rois(self._rows(rois, training), rois)
+
+    def _rows(self, rois, training):
+        rows = roi_convolutions.merge_rois(rois)
+        rows = roi_convolutions.run(self.tower, rows, training)
+        return self.upsampling(rows)
 
     def call(self, rois, labels=None, training=None):
         """Compute masks in the frames of the RoIs, 28 x 28 for S = 14.
@@ -97,14 +100,19 @@ class MaskHead(keras.layers.Layer):
             Logits: float32 [B, R, 2 * S, 2 * S, K]; with labels float32
             [B, R, 2 * S, 2 * S].
         """
-        features = self.features(rois, training)
+        rows = self._rows(rois, training)
         if labels is None or self.num_masks == 1:
-            logits = self.mask_logits(roi_convolutions.merge_rois(features))
+            logits = self.mask_logits(rows)
             logits = roi_convolutions.split_rois(logits, rois)
             logits = logits if labels is None else logits[..., 0]
         else:
+            # Reshaped, the bias has a dense gradient in TensorFlow.
+            bias = ops.reshape(self.mask_logits.bias, (self.num_masks,))
             logits = masks.mask_logits_for_labels(
-                features, self.mask_logits.kernel, self.mask_logits.bias, labels
+                roi_convolutions.split_rois(rows, rois),
+                self.mask_logits.kernel,
+                bias,
+                labels,
             )
         return ops.cast(logits, "float32")
 
@@ -206,11 +214,12 @@ class MaskMLPHead(keras.layers.Layer):
             [B, R, size, size].
         """
         height, width, channels = rois.shape[2:]
-        features = ops.reshape(rois, (-1, height * width * channels))
+        rows = roi_convolutions.merge_rois(rois)
+        rows = ops.reshape(rows, (-1, height * width * channels))
         for layer in [*self.hidden, self.mask_logits]:
-            features = layer(features)
+            rows = layer(rows)
         shape = (-1, self.size, self.size, self.num_masks)
-        logits = ops.cast(ops.reshape(features, shape), "float32")
+        logits = ops.cast(ops.reshape(rows, shape), "float32")
         logits = roi_convolutions.split_rois(logits, rois)
         if labels is None:
             return logits

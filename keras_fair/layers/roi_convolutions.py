@@ -1,7 +1,9 @@
 """The convolutions on RoI features that the heads of R-CNNs begin with.
 
 B images, R RoIs, S the side of an RoI's features. Convolutions see the RoIs
-of all images as one batch: [B * R, S, S, channels]. R may be 0 or unknown.
+of all images as one batch: N rows [N, S, S, channels], N = B * R. B and R may
+be unknown. Where there are no RoIs, N is 1: TensorFlow's convolutions on a CPU
+return wrong shapes for no rows, and their gradients fail.
 """
 
 import keras
@@ -76,14 +78,22 @@ def run(layers: list, features, training):
 
 
 def merge_rois(rois):
-    """Reshape [B, R, ...] to [B * R, ...]."""
-    return ops.reshape(rois, (-1, *rois.shape[2:]))
+    """Reshape [B, R, ...] to [N, ...]; a row of zeros if there are no RoIs."""
+    rows = ops.reshape(rois, (-1, *rois.shape[2:]))
+    if rows.shape[0]:
+        return rows
+    count = ops.shape(rows)[0]
+    missing = 1 if rows.shape[0] == 0 else 1 - ops.minimum(count, 1)
+    zeros = ops.zeros((missing, *rows.shape[1:]), rows.dtype)
+    return ops.concatenate([rows, zeros])
 
 
-def split_rois(features, rois):
-    """Reshape [B * R, ...] to [B, R, ...], with B and R those of `rois`."""
-    batch = ops.shape(rois)[:2]
-    return ops.reshape(features, (*batch, *features.shape[1:]))
+def split_rois(rows, rois):
+    """Reshape [N, ...] to [B, R, ...], with B and R those of `rois`."""
+    batch, count = ops.shape(rois)[:2]
+    if not (rois.shape[0] and rois.shape[1]):
+        rows = rows[: batch * count]
+    return ops.reshape(rows, (batch, count, *rows.shape[1:]))
 
 
 def check_rois(shape: tuple) -> None:
