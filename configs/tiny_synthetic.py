@@ -18,7 +18,10 @@ def get_config() -> Experiment:
         model=RetinaNetConfig(
             num_classes=3,
             backbone=BackboneConfig(
-                name="resnet18", norm="batch", frozen_stages=0
+                name="resnet18",
+                stem_filters=32,
+                norm="batch",
+                frozen_stages=0,
             ),
             pyramid=PyramidConfig(filters=64, max_level=5),
             head_depth=2,
@@ -37,13 +40,13 @@ def get_config() -> Experiment:
         ),
         train=TrainConfig(
             batch_size=8,
-            steps=600,
-            learning_rate=0.02,
-            drop_steps=(450, 550),
+            steps=800,
+            learning_rate=0.05,
+            drop_steps=(600, 740),
             warmup_steps=50,
             warmup_factor=0.1,
             clip_norm=10.0,
-            checkpoint_steps=200,
-            evaluate_steps=200,
+            checkpoint_steps=400,
+            evaluate_steps=400,
         ),
     )

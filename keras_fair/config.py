@@ -16,6 +16,7 @@ class BackboneConfig:
     """The bottom-up network. FPN, section 3."""
 
     name: str = "resnet50"  # a key of models.backbones.BACKBONES
+    stem_filters: int = 64  # the other widths follow; 32 is a quarter's work
     stride_in: str = "1x1"  # "1x1" (MSRA) or "3x3" (v1.5): which convolution
     norm: str = "frozen"  # "frozen", "batch" or "sync" batch normalisation
     norm_epsilon: float = 1.001e-5  # keras.applications; Detectron2 1e-5
@@ -92,6 +93,95 @@ class RetinaNetConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class ProposalConfig:
+    """The region proposal network on a pyramid. FPN, section 4.1."""
+
+    anchor_sizes: tuple[tuple[float, ...], ...] = (
+        (32.0,),  # P2, pixels; one scale per level
+        (64.0,),
+        (128.0,),
+        (256.0,),
+        (512.0,),  # P6
+    )
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
+    anchor_offset: float = 0.0  # of a cell; see RetinaNetConfig
+    head_depth: int = 1  # 3x3 convolutions; torchvision's v2 models 2
+    positive_iou: float = 0.7
+    negative_iou: float = 0.3
+    num_samples: int = 256  # anchors per image that count in the loss
+    positive_fraction: float = 0.5
+    box_loss_beta: float = 1 / 9  # Detectron; 0 is L1 (Detectron2)
+    candidates_per_level_training: int = 2000  # before NMS (Detectron)
+    candidates_per_level: int = 1000
+    nms_iou: float = 0.7
+    max_proposals_training: int = 2000  # section 5.2; Detectron2 1000
+    max_proposals: int = 1000
+
+
+def _rcnn_pyramid() -> PyramidConfig:
+    return PyramidConfig(min_level=2, max_level=6, coarse="pool")
+
+
+@dataclasses.dataclass(frozen=True)
+class RPNConfig:
+    """A region proposal network alone: class-agnostic boxes."""
+
+    num_classes: int = 1  # every proposal has label 0
+    class_names: tuple[str, ...] = ()
+    category_ids: tuple[int, ...] = ()
+    backbone: BackboneConfig = BackboneConfig()
+    pixels: PixelConfig = PixelConfig()
+    pyramid: PyramidConfig = _rcnn_pyramid()
+    proposals: ProposalConfig = ProposalConfig()
+    weight_decay: float = 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class FasterRCNNConfig:
+    """Faster R-CNN on a pyramid. FPN, section 4.2 and 5.2."""
+
+    num_classes: int = 80
+    class_names: tuple[str, ...] = ()
+    category_ids: tuple[int, ...] = ()
+    backbone: BackboneConfig = BackboneConfig()
+    pixels: PixelConfig = PixelConfig()
+    pyramid: PyramidConfig = _rcnn_pyramid()
+    proposals: ProposalConfig = ProposalConfig()
+    roi_max_level: int = 5  # RoIs are pooled from P2 to P5, equation 1
+    roi_size: int = 7
+    roi_sampling_ratio: int = 2  # Mask R-CNN, section 3; 0 as Detectron2
+    roi_aligned: bool = True  # half a pixel; torchvision and Detectron False
+    box_head_convolutions: int = 0  # 4 in torchvision's v2 models
+    box_head_norm: str = ""  # "" or "batch", of the convolutions
+    box_head_units: tuple[int, ...] = (1024, 1024)
+    class_agnostic_boxes: bool = False
+    positive_iou: float = 0.5  # of a RoI; below is background
+    num_samples: int = 512  # RoIs per image
+    positive_fraction: float = 0.25
+    hard_examples: int = 0  # OHEM: keep so many RoIs of largest loss; 0 off
+    box_weights: tuple[float, float, float, float] = (10.0, 10.0, 5.0, 5.0)
+    box_loss: str = "smooth_l1"  # "smooth_l1" or "giou"
+    box_loss_beta: float = 1.0  # Detectron; 0 is L1 (Detectron2)
+    weight_decay: float = 1e-4
+    score_threshold: float = 0.05
+    nms_iou: float = 0.5  # Mask R-CNN, appendix B; 0.3 in the FPN paper
+    max_detections: int = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskRCNNConfig(FasterRCNNConfig):
+    """Mask R-CNN on a pyramid. Mask R-CNN, section 3, figure 4 right."""
+
+    mask_head: str = "fcn"  # "fcn" or "mlp" (table 2e)
+    mask_roi_size: int = 14
+    mask_depth: int = 4  # 3x3 convolutions, or hidden layers of the MLP
+    mask_filters: int = 256  # or units of the MLP (1024 in table 2e)
+    mask_norm: str = ""  # "" or "batch": torchvision's v2 model
+    masks: str = "class"  # "class", "agnostic" or "softmax" (table 2b)
+    train_masks_on_ground_truth_boxes: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where images and annotations are and how they become batches."""
 
@@ -141,10 +231,13 @@ class TrainConfig:
     initial_weights: str = ""  # .weights.h5 of a whole model
 
 
+ModelConfig = RetinaNetConfig | RPNConfig | MaskRCNNConfig | FasterRCNNConfig
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
     """What one configs/ file returns."""
 
-    model: RetinaNetConfig = RetinaNetConfig()
+    model: ModelConfig = RetinaNetConfig()
     data: DataConfig = DataConfig()
     train: TrainConfig = TrainConfig()

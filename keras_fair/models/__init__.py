@@ -1,12 +1,23 @@
 """The detectors, one file per paper, and how to build one from a config."""
 
 from keras_fair import presets
-from keras_fair.config import RetinaNetConfig
+from keras_fair.config import (
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    RetinaNetConfig,
+    RPNConfig,
+)
 from keras_fair.models.backbones import as_backbone, build_backbone
+from keras_fair.models.faster_rcnn import FasterRCNN
+from keras_fair.models.mask_rcnn import MaskRCNN
 from keras_fair.models.retinanet import RetinaNet
+from keras_fair.models.rpn import RPN
 
 __all__ = [
     "MODELS",
+    "RPN",
+    "FasterRCNN",
+    "MaskRCNN",
     "RetinaNet",
     "as_backbone",
     "build_backbone",
@@ -14,7 +25,12 @@ __all__ = [
     "load_preset",
 ]
 
-MODELS = {RetinaNetConfig: RetinaNet}
+MODELS = {
+    RetinaNetConfig: RetinaNet,
+    RPNConfig: RPN,
+    FasterRCNNConfig: FasterRCNN,
+    MaskRCNNConfig: MaskRCNN,
+}
 
 
 def build_model(config, **kwargs):

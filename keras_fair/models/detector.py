@@ -18,7 +18,7 @@ from keras import ops
 from keras_fair import config_files, contract, optimizers, presets
 from keras_fair.layers.feature_pyramid import FeaturePyramid
 from keras_fair.models import backbones, inputs
-from keras_fair.ops import compiled
+from keras_fair.ops import anchors, compiled
 
 # The papers' rate is for 16 images; this is for 2, by the linear rule.
 DEFAULT_LEARNING_RATE = 0.00125
@@ -253,3 +253,37 @@ class Detector(keras.Model):
         with compiled.plain_graph():
             archive.add_endpoint("serve", serve, input_signature=[images])
             archive.write_out(filepath, **kwargs)
+
+
+def anchor_boxes(features: dict, config) -> dict:
+    """Return each level's anchors.
+
+    Args:
+        features: "P3" ... of [B, H, W, C].
+        config: with anchor_sizes, anchor_ratios and anchor_offset.
+
+    Returns:
+        by level float32 [A, 4], xyxy pixels, in the order y, x, anchor.
+    """
+    result = {}
+    for name, sizes in zip(features, config.anchor_sizes, strict=True):
+        grid = anchors.pyramid_anchors(
+            [ops.shape(features[name])[1:3]],
+            [2 ** int(name[1:])],
+            [sizes],
+            config.anchor_ratios,
+            offset=config.anchor_offset,
+        )
+        result[name] = ops.convert_to_tensor(grid)
+    return result
+
+
+def check_levels(pyramid, config) -> None:
+    """Check that the config has anchor sizes for every pyramid level."""
+    levels = range(pyramid.min_level, pyramid.max_level + 1)
+    if len(config.anchor_sizes) != len(levels):
+        names = ", ".join(f"P{level}" for level in levels)
+        raise ValueError(
+            f"Expected anchor_sizes for each of {names}. Received: "
+            f"{len(config.anchor_sizes)} tuples of sizes."
+        )

@@ -107,7 +107,9 @@ def _build(config, dtype, blocks, block, *, expansion=4, width=1, groups=1):
     make = _Maker(config, dtype, groups)
     pixels = keras.Input((None, None, 3), name="pixels")
     make.trainable = config.frozen_stages < 1
-    x = make.convolution(pixels, 64, 7, "stem_conv", strides=2)
+    x = make.convolution(
+        pixels, config.stem_filters, 7, "stem_conv", strides=2
+    )
     x = make.relu(make.norm(x, "stem_norm"), "stem_relu")
     # Zeros serve as minus infinity: nothing is negative after the ReLU.
     x = make.pad(x, 1, "stem_pool_pad")
@@ -117,7 +119,7 @@ def _build(config, dtype, blocks, block, *, expansion=4, width=1, groups=1):
     features = {}
     for stage in range(2, 6):
         make.trainable = config.frozen_stages < stage
-        filters = 64 * 2 ** (stage - 2)
+        filters = config.stem_filters * 2 ** (stage - 2)
         for index in range(blocks[stage - 2]):
             strides = 2 if index == 0 and stage > 2 else 1
             name = f"res{stage}_{index}"

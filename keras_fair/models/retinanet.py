@@ -14,7 +14,7 @@ from keras_fair import contract, losses
 from keras_fair.config import RetinaNetConfig
 from keras_fair.layers.retinanet_head import RetinaNetHead
 from keras_fair.models import detector
-from keras_fair.ops import anchors, boxes, matching, nms
+from keras_fair.ops import boxes, matching, nms
 
 
 @keras.saving.register_keras_serializable(package="keras_fair")
@@ -44,6 +44,7 @@ class RetinaNet(detector.Detector):
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
         _check(config)
+        detector.check_levels(config.pyramid, config)
         self.head = RetinaNetHead(
             num_classes=config.num_classes,
             num_anchors=len(config.anchor_sizes[0]) * len(config.anchor_ratios),
@@ -78,26 +79,11 @@ class RetinaNet(detector.Detector):
         outputs = {
             "class_logits": class_logits,
             "box_deltas": box_deltas,
-            "anchors": self.anchor_boxes(features),
+            "anchors": detector.anchor_boxes(features, self.config),
         }
         if not training:
             outputs.update(self.detect(outputs, image_shape))
         return outputs
-
-    def anchor_boxes(self, features) -> dict:
-        """Return each level's anchors, float32 [A, 4], xyxy pixels."""
-        result = {}
-        for name, sizes in zip(features, self.config.anchor_sizes, strict=True):
-            shape = ops.shape(features[name])[1:3]
-            grid = anchors.pyramid_anchors(
-                [shape],
-                [2 ** int(name[1:])],
-                [sizes],
-                self.config.anchor_ratios,
-                offset=self.config.anchor_offset,
-            )
-            result[name] = ops.convert_to_tensor(grid)
-        return result
 
     def compute_losses(self, x, y, outputs, training) -> dict:
         grid = ops.concatenate(list(outputs["anchors"].values()), axis=0)
@@ -235,13 +221,6 @@ class RetinaNet(detector.Detector):
 
 
 def _check(config: RetinaNetConfig) -> None:
-    levels = range(config.pyramid.min_level, config.pyramid.max_level + 1)
-    if len(config.anchor_sizes) != len(levels):
-        names = ", ".join(f"P{level}" for level in levels)
-        raise ValueError(
-            f"Expected anchor_sizes for each of {names}. Received: "
-            f"{len(config.anchor_sizes)} tuples of sizes."
-        )
     if config.box_loss not in ("smooth_l1", "giou"):
         raise ValueError(
             'Expected box_loss "smooth_l1" or "giou". Received: '

@@ -33,6 +33,39 @@ def plain_graph():
         _PLAIN_GRAPH.reset(token)
 
 
+def in_plain_graph() -> bool:
+    """Tell whether an export is being traced, see `plain_graph`."""
+    return _PLAIN_GRAPH.get()
+
+
+def inside_xla() -> bool:
+    """Tell whether the code being traced will be compiled by XLA.
+
+    `tf.function(jit_compile=True)`, which Keras's trainer uses too, traces
+    its function within an XLA control flow context. A graph nested in it (a
+    loop's body, another function) has it in one of its outer graphs.
+    TensorFlow offers no public way to ask. A `tf.function` that was traced
+    outside XLA is not traced again when XLA code calls it: pass its Python
+    function instead, or XLA refuses the sparse operators.
+    """
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        context = graph._get_control_flow_context()
+        while context is not None:
+            if context.IsXLAContext():
+                return True
+            context = context.outer_context
+        graph = getattr(graph, "outer_graph", None)
+    return False
+
+
+def allows_dynamic_shapes() -> bool:
+    """Tell whether a size may depend on the data: TensorFlow outside XLA."""
+    if keras.backend.backend() != "tensorflow" or in_plain_graph():
+        return False
+    return not inside_xla()
+
+
 def compiled(function):
     """Return the function as an XLA island.
 

@@ -160,9 +160,9 @@ def _choose(implementation: str, sampling_ratio: int) -> str:
         )
     if implementation != "auto":
         return implementation
-    if not tensorflow or compiled._PLAIN_GRAPH.get():
+    if not tensorflow or compiled.in_plain_graph():
         return "xla"
     accelerated = (
-        tensorflow_kernels.inside_xla() or tensorflow_kernels.has_gpu()
+        compiled.inside_xla() or tensorflow_kernels.has_gpu()
     )
     return "xla" if accelerated else "sparse"

@@ -1,0 +1,185 @@
+"""Mask R-CNN on a feature pyramid: boxes and instance masks.
+
+He, Gkioxari, Dollár, Girshick: Mask R-CNN, ICCV 2017 (arXiv 1703.06870).
+
+B images, R RoIs, D detections, M ground-truth slots, K classes.
+"""
+
+import keras
+from keras import ops
+
+from keras_fair import contract, losses
+from keras_fair.config import MaskRCNNConfig
+from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
+from keras_fair.models import roi
+from keras_fair.models.faster_rcnn import FasterRCNN
+from keras_fair.ops import masks as mask_ops
+
+
+@keras.saving.register_keras_serializable(package="keras_fair")
+class MaskRCNN(FasterRCNN):
+    """Mask R-CNN: Faster R-CNN with a mask for each detection.
+
+    Input, output and losses are FasterRCNN's; detections also have `masks`,
+    float32 [B, D, 28, 28], probabilities in the box's frame, and the loss
+    `mask_loss`: the binary cross-entropy of the true class's mask, averaged
+    over pixels and over positive RoIs whose object has a mask (section 3).
+
+    Masks are asked for in `y` where a data set has them; objects without one
+    (`has_mask`) train boxes only, and a batch without any is no fault.
+
+    Where it differs from the paper:
+    * Targets are cut from masks of 112 x 112 in the object's box, as in TF
+      Model Garden; the paper does not say from what.
+    """
+
+    config_class = MaskRCNNConfig
+    loss_names = (*FasterRCNN.loss_names, "mask_loss")
+
+    def make_heads(self) -> None:
+        config = self.config
+        _check(config)
+        count = {"class": config.num_classes, "agnostic": 1}
+        # Softmax masks have one more: the background of the pixel.
+        count = count.get(config.masks, config.num_classes + 1)
+        if config.mask_head == "mlp":
+            self.mask_head = MaskMLPHead(
+                count,
+                depth=config.mask_depth,
+                units=config.mask_filters,
+                size=2 * config.mask_roi_size,
+                dtype=self.dtype_policy,
+                name="mask_head",
+            )
+        else:
+            self.mask_head = MaskHead(
+                count,
+                depth=config.mask_depth,
+                filters=config.mask_filters,
+                norm=config.mask_norm,
+                dtype=self.dtype_policy,
+                name="mask_head",
+            )
+
+    def build(self, input_shape=None):
+        self.mask_head.build(self.roi_shape(self.config.mask_roi_size))
+        super().build(input_shape)
+
+    def detect(self, features: dict, proposals, image_shape) -> dict:
+        """Detect boxes, then their masks (section 3, "Inference")."""
+        found = super().detect(features, proposals, image_shape)
+        # The boxes in use come first; no mask of padding is computed where
+        # shapes may be dynamic.
+        used = roi.rows_in_use(
+            found["num_detections"], self.config.max_detections
+        )
+        masks = self.mask_probabilities(
+            features, found["boxes"][:, :used], found["labels"][:, :used]
+        )
+        missing = self.config.max_detections - used
+        padding = [[0, 0], [0, missing], [0, 0], [0, 0]]
+        valid = found["labels"] != contract.PADDING_LABEL
+        masks = ops.pad(masks, padding)
+        return {**found, "masks": ops.where(valid[..., None, None], masks, 0)}
+
+    def mask_logits(self, features: dict, boxes, labels):
+        """Return the logits of one mask per box: the class that labels name.
+
+        Args:
+            features: the pyramid.
+            boxes: float32 [B, R, 4], xyxy pixels.
+            labels: int32 [B, R]; any mask will do for -1.
+
+        Returns:
+            float32 [B, R, 28, 28]; with softmax masks [B, R, 28, 28, K + 1].
+        """
+        pooled = self.pool(features, boxes, self.config.mask_roi_size)
+        if self.config.masks == "softmax":
+            return self.mask_head(pooled)
+        return self.mask_head(pooled, labels)
+
+    def mask_probabilities(self, features: dict, boxes, labels):
+        """Return float32 [B, R, 28, 28], 0..1; see `mask_logits`."""
+        logits = self.mask_logits(features, boxes, labels)
+        if self.config.masks != "softmax":
+            return ops.sigmoid(logits)
+        index = ops.maximum(labels, 0)[..., None, None, None]
+        index = ops.broadcast_to(index, (*ops.shape(logits)[:-1], 1))
+        scores = ops.softmax(logits)
+        return ops.take_along_axis(scores, index, axis=-1)[..., 0]
+
+    def predict_masks(self, images, boxes, labels):
+        """Segment objects whose boxes are known.
+
+        Args:
+            images: see `call`.
+            boxes: float32 [B, N, 4], xyxy pixels of the images.
+            labels: int32 [B, N], 0..K-1; -1 is padding.
+
+        Returns:
+            float32 [B, N, 28, 28], probabilities in the boxes' frames.
+        """
+        features, _ = self.features(images, training=False)
+        labels = ops.convert_to_tensor(labels, "int32")
+        boxes = ops.convert_to_tensor(boxes, "float32")
+        masks = self.mask_probabilities(features, boxes, labels)
+        valid = labels != contract.PADDING_LABEL
+        return ops.where(valid[..., None, None], masks, 0.0)
+
+    def roi_losses(self, features: dict, rois: roi.Rois, y) -> dict:
+        terms = super().roi_losses(features, rois, y)
+        if "masks" not in y:
+            return {**terms, "mask_loss": ops.zeros([])}
+        if self.config.train_masks_on_ground_truth_boxes:
+            rois = roi.ground_truth_rois(y)
+        else:
+            rois = roi.positive_rois(rois, self.config)
+        return {**terms, "mask_loss": self.mask_loss(features, rois, y)}
+
+    def mask_loss(self, features: dict, rois: roi.Rois, y):
+        """Cross-entropy of the true class's mask. Section 3.
+
+        Args:
+            features: the pyramid.
+            rois: those that are not positive do not count.
+            y: ground truth with masks, see contract.py.
+        """
+        index = rois.gt_index
+        padding = contract.PADDING_LABEL
+        labels = ops.where(rois.positive, rois.labels, padding)
+        logits = self.mask_logits(features, rois.boxes, labels)
+        targets = mask_ops.crop_masks(
+            ops.take_along_axis(y["masks"], index[..., None, None], axis=1),
+            ops.take_along_axis(y["boxes"], index[..., None], axis=1),
+            rois.boxes,
+            2 * self.config.mask_roi_size,
+        )
+        if self.config.masks == "softmax":
+            inside = ops.where(
+                targets > 0.5,
+                rois.labels[..., None, None],
+                self.config.num_classes,
+            )
+            loss = losses.softmax_cross_entropy(inside, logits)
+        else:
+            loss = losses.sigmoid_cross_entropy(targets, logits)
+        counts = rois.positive
+        if "has_mask" in y:
+            has_mask = ops.take_along_axis(y["has_mask"], index, axis=1)
+            counts = ops.logical_and(counts, has_mask)
+        loss = ops.where(counts, ops.mean(loss, axis=(2, 3)), 0.0)
+        total = ops.sum(ops.cast(counts, "float32"))
+        return ops.sum(loss) / ops.maximum(total, 1.0)
+
+
+def _check(config: MaskRCNNConfig) -> None:
+    for name, choices in (
+        ("mask_head", ("fcn", "mlp")),
+        ("masks", ("class", "agnostic", "softmax")),
+    ):
+        value = getattr(config, name)
+        if value not in choices:
+            raise ValueError(
+                f"Expected {name} as one of {', '.join(choices)}. "
+                f"Received: {value!r}."
+            )
