@@ -26,6 +26,7 @@ def get_config() -> Experiment:
             pyramid=PyramidConfig(filters=64, max_level=5),
             head_depth=2,
             head_filters=64,
+            head_norm="group",  # a small head learns slowly without
             # Shapes are 24 to 90 pixels wide.
             anchor_sizes=((24.0, 32.0), (45.0, 64.0), (90.0, 128.0)),
         ),
@@ -40,13 +41,13 @@ def get_config() -> Experiment:
         ),
         train=TrainConfig(
             batch_size=8,
-            steps=800,
-            learning_rate=0.05,
-            drop_steps=(600, 740),
+            steps=600,
+            learning_rate=0.02,
+            drop_steps=(450, 560),
             warmup_steps=50,
             warmup_factor=0.1,
             clip_norm=10.0,
-            checkpoint_steps=400,
-            evaluate_steps=400,
+            checkpoint_steps=300,
+            evaluate_steps=300,
         ),
     )
