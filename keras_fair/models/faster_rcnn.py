@@ -125,18 +125,21 @@ class FasterRCNN(detector.Detector):
             self.config,
             self.seed_generator,
         )
-        return {**terms, **self.roi_losses(outputs["features"], rois, y)}
+        features = outputs["features"]
+        return {**terms, **self.roi_losses(features, rois, y, training)}
 
-    def roi_losses(self, features: dict, rois: roi.Rois, y) -> dict:
+    def roi_losses(self, features, rois: roi.Rois, y, training) -> dict:
         """Return the second stage's loss terms.
 
         Args:
             features: the pyramid.
             rois: sampled regions.
             y: ground truth, see contract.py.
+            training: whether batch normalisation learns.
         """
         pooled = self.pool(features, rois.boxes, self.config.roi_size)
-        return roi.box_losses(rois, *self.box_head(pooled), y, self.config)
+        logits, deltas = self.box_head(pooled, training=training)
+        return roi.box_losses(rois, logits, deltas, y, self.config)
 
 
 def _check(config: FasterRCNNConfig) -> None:

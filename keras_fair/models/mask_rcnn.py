@@ -82,21 +82,22 @@ class MaskRCNN(FasterRCNN):
         masks = ops.pad(masks, padding)
         return {**found, "masks": ops.where(valid[..., None, None], masks, 0)}
 
-    def mask_logits(self, features: dict, boxes, labels):
+    def mask_logits(self, features: dict, boxes, labels, training=False):
         """Return the logits of one mask per box: the class that labels name.
 
         Args:
             features: the pyramid.
             boxes: float32 [B, R, 4], xyxy pixels.
             labels: int32 [B, R]; any mask will do for -1.
+            training: whether batch normalisation learns.
 
         Returns:
             float32 [B, R, 28, 28]; with softmax masks [B, R, 28, 28, K + 1].
         """
         pooled = self.pool(features, boxes, self.config.mask_roi_size)
         if self.config.masks == "softmax":
-            return self.mask_head(pooled)
-        return self.mask_head(pooled, labels)
+            return self.mask_head(pooled, training=training)
+        return self.mask_head(pooled, labels, training=training)
 
     def mask_probabilities(self, features: dict, boxes, labels):
         """Return float32 [B, R, 28, 28], 0..1; see `mask_logits`."""
@@ -126,28 +127,30 @@ class MaskRCNN(FasterRCNN):
         valid = labels != contract.PADDING_LABEL
         return ops.where(valid[..., None, None], masks, 0.0)
 
-    def roi_losses(self, features: dict, rois: roi.Rois, y) -> dict:
-        terms = super().roi_losses(features, rois, y)
+    def roi_losses(self, features, rois: roi.Rois, y, training) -> dict:
+        terms = super().roi_losses(features, rois, y, training)
         if "masks" not in y:
             return {**terms, "mask_loss": ops.zeros([])}
         if self.config.train_masks_on_ground_truth_boxes:
             rois = roi.ground_truth_rois(y)
         else:
             rois = roi.positive_rois(rois, self.config)
-        return {**terms, "mask_loss": self.mask_loss(features, rois, y)}
+        mask_loss = self.mask_loss(features, rois, y, training)
+        return {**terms, "mask_loss": mask_loss}
 
-    def mask_loss(self, features: dict, rois: roi.Rois, y):
+    def mask_loss(self, features: dict, rois: roi.Rois, y, training):
         """Cross-entropy of the true class's mask. Section 3.
 
         Args:
             features: the pyramid.
             rois: those that are not positive do not count.
             y: ground truth with masks, see contract.py.
+            training: whether batch normalisation learns.
         """
         index = rois.gt_index
         padding = contract.PADDING_LABEL
         labels = ops.where(rois.positive, rois.labels, padding)
-        logits = self.mask_logits(features, rois.boxes, labels)
+        logits = self.mask_logits(features, rois.boxes, labels, training)
         targets = mask_ops.crop_masks(
             ops.take_along_axis(y["masks"], index[..., None, None], axis=1),
             ops.take_along_axis(y["boxes"], index[..., None], axis=1),

@@ -107,9 +107,7 @@ def _build(config, dtype, blocks, block, *, expansion=4, width=1, groups=1):
     make = _Maker(config, dtype, groups)
     pixels = keras.Input((None, None, 3), name="pixels")
     make.trainable = config.frozen_stages < 1
-    x = make.convolution(
-        pixels, config.stem_filters, 7, "stem_conv", strides=2
-    )
+    x = make.convolution(pixels, config.stem_filters, 7, "stem_conv", strides=2)
     x = make.relu(make.norm(x, "stem_norm"), "stem_relu")
     # Zeros serve as minus infinity: nothing is negative after the ReLU.
     x = make.pad(x, 1, "stem_pool_pad")

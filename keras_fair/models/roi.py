@@ -125,9 +125,7 @@ def _box_loss(rois: Rois, box_deltas, y, config: FasterRCNNConfig):
 def _hard_examples(rois: Rois, loss, counts, config: FasterRCNNConfig):
     """Mark the RoIs of largest loss, after NMS by loss. OHEM, section 4.3."""
     loss = ops.where(counts, ops.stop_gradient(loss), -float("inf"))
-    index, valid = nms.nms(
-        rois.boxes, loss, OHEM_NMS_IOU, config.hard_examples
-    )
+    index, valid = nms.nms(rois.boxes, loss, OHEM_NMS_IOU, config.hard_examples)
     rows = ops.arange(loss.shape[1], dtype="int32")
     kept = ops.logical_and(index[..., None] == rows, valid[..., None])
     return ops.any(kept, axis=1)  # [B, R]

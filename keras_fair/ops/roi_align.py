@@ -162,7 +162,5 @@ def _choose(implementation: str, sampling_ratio: int) -> str:
         return implementation
     if not tensorflow or compiled.in_plain_graph():
         return "xla"
-    accelerated = (
-        compiled.inside_xla() or tensorflow_kernels.has_gpu()
-    )
+    accelerated = compiled.inside_xla() or tensorflow_kernels.has_gpu()
     return "xla" if accelerated else "sparse"

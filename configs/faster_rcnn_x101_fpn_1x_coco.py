@@ -1,0 +1,33 @@
+"""Faster R-CNN, ResNeXt-101-32x8d-FPN, 1x, COCO 2017, as in the papers.
+
+    python -m keras_fair.bin.train --config=faster_rcnn_x101_fpn_1x_coco \
+        --set data.root=/data/coco --workdir=/runs/faster_rcnn_x101_1x
+
+On val2017 this recipe gives box AP 41.3 (Detectron).
+Not verified with this package.
+
+Keras has no weights of this backbone: give them with train.initial_weights.
+"""
+
+from keras_fair.config import (
+    BackboneConfig,
+    DataConfig,
+    Experiment,
+    FasterRCNNConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Experiment:
+    return Experiment(
+        model=FasterRCNNConfig(
+            backbone=BackboneConfig(name="resnext101_32x8d")
+        ),
+        # train2017 has boxes without area.
+        data=DataConfig(
+            on_bad_record="skip",
+        ),
+        train=TrainConfig(
+            learning_rate=0.02,
+        ),
+    )
