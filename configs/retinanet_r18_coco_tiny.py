@@ -20,11 +20,15 @@ def get_config() -> Experiment:
     return Experiment(
         model=RetinaNetConfig(
             backbone=BackboneConfig(
-                name="resnet18", norm="batch", frozen_stages=0
+                name="resnet18",
+                stem_filters=32,
+                norm="batch",
+                frozen_stages=0,
             ),
             pyramid=PyramidConfig(filters=128),
             head_depth=2,
             head_filters=128,
+            head_norm="group",  # a small head learns slowly without
             # Half of the paper's: the images are a quarter as large.
             anchor_sizes=tuple(
                 tuple(16.0 * 2**level * 2 ** (third / 3) for third in range(3))

@@ -177,7 +177,8 @@ def test_load_runs_a_file_by_path(tmp_path):
     path.write_text(
         "from keras_fair import config, config_files\n"
         "def get_config():\n"
-        "    return config_files.override(config.Experiment(), 'train.steps=5')\n"
+        "    default = config.Experiment()\n"
+        "    return config_files.override(default, 'train.steps=5')\n"
     )
 
     assert config_files.load(str(path)).train.steps == 5

@@ -79,13 +79,14 @@ class CocoEvaluator:
 
         Args:
             detections: NumPy-convertible dict in network-input pixels, see
-                contract.py. Its box-frame `masks` are not looked at.
+                contract.py.
             image_id: int [B], ids of the ground truth, each only once.
             image_shape: int [B, 2], height and width of the valid part of
                 the network input.
             original_shape: int [B, 2], height and width in the ground truth.
-            rles: None, or B lists of `num_detections` masks, each a
-                compressed RLE dict of pycocotools in original-image size.
+            rles: B lists of `num_detections` masks, each a compressed RLE
+                dict of pycocotools in original-image size. None pastes the
+                detections' own `masks`, if they have any.
 
         Raises:
             ValueError: a batch that breaks the contract, an image id that is

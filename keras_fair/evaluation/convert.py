@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_fair import contract
+from keras_fair.evaluation import rle
 
 
 class Batch(NamedTuple):
@@ -57,7 +58,8 @@ def split(
     Args:
         batch: from `check_batch`.
         category_ids: the category id of each label.
-        rles: None, or B lists of `num_detections` compressed RLE dicts.
+        rles: B lists of `num_detections` compressed RLE dicts, or None: they
+            are made of the detections' box-frame masks, if there are any.
 
     Raises:
         ValueError: a label without category id, or unfit masks.
@@ -68,6 +70,8 @@ def split(
         batch.detections["boxes"], batch.image_shape, batch.original_shape
     )
     categories = _categories(batch.detections["labels"], category_ids)
+    if rles is None and "masks" in batch.detections:
+        rles = _paste(batch, boxes)
     masks = _masks(rles, count, batch.original_shape)
     return [
         ImageDetections(
@@ -77,6 +81,28 @@ def split(
             masks[row],
         )
         for row, valid in enumerate(count)
+    ]
+
+
+def _paste(batch: Batch, boxes) -> list:
+    """Return each image's box-frame masks as RLEs of the original image.
+
+    Args:
+        batch: with masks.
+        boxes: float64 [B, D, 4], (x, y, width, height), original pixels.
+    """
+    corners = np.concatenate(
+        [boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1
+    )
+    return [
+        rle.encode_masks(masks[:valid], corner[:valid], *shape)
+        for masks, corner, valid, shape in zip(
+            batch.detections["masks"],
+            corners,
+            batch.detections["num_detections"],
+            batch.original_shape.tolist(),
+            strict=True,
+        )
     ]
 
 
@@ -152,14 +178,14 @@ def _masks(rles, count, original_shape) -> list:
         )
     shapes = original_shape.tolist()
     return [
-        [_mask(rle, shape) for rle in masks]
+        [_mask(mask, shape) for mask in masks]
         for masks, shape in zip(rles, shapes, strict=True)
     ]
 
 
-def _mask(rle: dict, shape: list[int]) -> dict:
-    counts = rle["counts"]
-    if not isinstance(counts, (bytes, str)) or list(rle["size"]) != shape:
+def _mask(mask: dict, shape: list[int]) -> dict:
+    counts = mask["counts"]
+    if not isinstance(counts, (bytes, str)) or list(mask["size"]) != shape:
         raise ValueError(
             "Expected a mask as a compressed RLE, as pycocotools.mask.encode "
             f"returns it, of the original image's size {shape}. Received: "

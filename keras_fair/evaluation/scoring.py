@@ -99,6 +99,8 @@ def format_report(report: dict) -> str:
     if report["subsets"]:
         lines += ["", *_subset_table(report["subsets"])]
     lines += ["", "AP of each class", *_class_table(report["per_class"])]
+    if "masks" in report:
+        lines += ["", format_report(report["masks"])]
     return "\n".join(lines)
 
 

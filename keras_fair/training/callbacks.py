@@ -58,6 +58,7 @@ class Evaluation(keras.callbacks.Callback):
             not numbers are left out.
         every: number of epochs between evaluations; 0 is only at the end.
         names: what to log.
+        has_masks: log the same of the report's "masks" as `val_mask_...`.
     """
 
     def __init__(
@@ -65,11 +66,13 @@ class Evaluation(keras.callbacks.Callback):
         evaluate: Callable[[keras.Model], dict],
         every: int,
         names: tuple[str, ...] = ("AP", "AP50", "AP75"),
+        has_masks: bool = False,
     ):
         super().__init__()
         self.evaluate = evaluate
         self.every = every
         self.names = names
+        self.has_masks = has_masks
         self.report = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -77,5 +80,7 @@ class Evaluation(keras.callbacks.Callback):
         due = last or (self.every and (epoch + 1) % self.every == 0)
         self.report = self.evaluate(self.model) if due else None
         for name in self.names:
-            value = self.report[name] if due else math.nan
-            logs[f"val_{name}"] = value
+            logs[f"val_{name}"] = self.report[name] if due else math.nan
+            if self.has_masks:
+                masks = self.report["masks"][name] if due else math.nan
+                logs[f"val_mask_{name}"] = masks

@@ -10,6 +10,8 @@ def evaluate(
 ) -> dict:
     """Predict every image once and return COCO's summary.
 
+    That of the masks, if the model finds any, is the entry "masks".
+
     Args:
         model: a detector.
         dataset: batches (x, y) of contract.py with image_id and
@@ -24,4 +26,7 @@ def evaluate(
             detections, y["image_id"], x["image_shape"], y["original_shape"]
         )
         progress.add(len(y["image_id"]))
-    return evaluator.summarize()
+    report = evaluator.summarize()
+    if "segm" in evaluator.iou_types:
+        report["masks"] = evaluator.summarize("segm")
+    return report

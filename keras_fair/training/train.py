@@ -67,7 +67,9 @@ def train(
     if step:
         logging.info("Resuming at step %d.", step)
     evaluation = callbacks.Evaluation(
-        evaluate, config.evaluate_steps // config.checkpoint_steps
+        evaluate,
+        config.evaluate_steps // config.checkpoint_steps,
+        has_masks="mask_loss" in model.loss_names,
     )
     if step < config.steps:
         model.fit(
