@@ -45,8 +45,8 @@ setuptools.setup(
         "pycocotools>=2.0.8",  # the first built for NumPy 2
     ],
     extras_require={
-        "tensorflow": ["tensorflow>=2.21,<3"],
-        "tensorflow-cpu": ["tensorflow-cpu>=2.21,<3"],
+        "tensorflow": ["tensorflow>=2.21,<3", "tensorboard>=2.19"],
+        "tensorflow-cpu": ["tensorflow-cpu>=2.21,<3", "tensorboard>=2.19"],
         "jax": ["jax>=0.10"],
         # Nothing here may require TensorFlow: the JAX tests run without it.
         "test": [

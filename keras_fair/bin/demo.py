@@ -9,9 +9,11 @@ AP on held-out images and draws its detections on some of them.
 import os
 
 import keras
+import numpy as np
 from absl import flags
+from PIL import Image
 
-from keras_fair import config_files
+from keras_fair import config_files, visualization
 from keras_fair.bin import experiments, predict, train
 from keras_fair.data import synthetic
 from keras_fair.evaluation.scoring import format_report
@@ -43,8 +45,11 @@ def main(_) -> None:
     output = os.path.join(workdir, "detections")
     keras.backend.clear_session()
     model = load_preset(os.path.join(workdir, "model"))
-    predict.predict_files(model, paths[:NUM_DRAWN], output, 0.5)
-    print(f"Box AP {report['AP']:.3f}. The pictures are in {output}.")
+    drawings = predict.predict_files(model, paths[:NUM_DRAWN], output, 0.5)
+    images = [np.asarray(Image.open(drawing)) for drawing in drawings]
+    sheet = os.path.join(workdir, "detections.png")
+    visualization.save_image(visualization.draw_grid(images, 4), sheet)
+    print(f"Box AP {report['AP']:.3f}. Pictures: {output} and {sheet}.")
 
 
 def run() -> None:

@@ -16,9 +16,11 @@ from absl import app, flags
 from keras_fair import visualization
 from keras_fair.bin import experiments
 from keras_fair.data import image_files, transforms
+from keras_fair.evaluation import rle
 from keras_fair.models import load_preset
 
 OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.")
+SMALL_SIDE = 480  # pixels; a smaller image is enlarged to be looked at
 SCORE_THRESHOLD = flags.DEFINE_float(
     "score_threshold", 0.5, "Draw detections from this score on."
 )
@@ -41,12 +43,7 @@ def predict_files(model, paths: list[str], output: str, score_threshold: float):
         found["boxes"] = transforms.to_original(
             found["boxes"], file.x["image_shape"][0], (height, width)
         )
-        drawing = visualization.draw_detections(
-            file.pixels,
-            found,
-            model.config.class_names or None,
-            score_threshold=score_threshold,
-        )
+        drawing = _draw(file.pixels, found, model.config, score_threshold)
         drawings.append(_drawing_path(output, file.path, drawings))
         visualization.save_image(drawing, drawings[-1])
         images.append(
@@ -57,10 +54,21 @@ def predict_files(model, paths: list[str], output: str, score_threshold: float):
                 "width": width,
             }
         )
-        records += _records(found, image_id, model.config)
+        records += _records(found, images[-1], model.config)
         progress.add(1)
     _write_json(os.path.join(output, "detections.json"), images, records, model)
     return drawings
+
+
+def _draw(pixels, found: dict, config, score_threshold: float):
+    """Draw the detections; on an enlarged image where it is a small one."""
+    scale = max(1, SMALL_SIDE // max(pixels.shape[:2]))
+    return visualization.draw_detections(
+        pixels.repeat(scale, axis=0).repeat(scale, axis=1),
+        {**found, "boxes": found["boxes"] * scale},
+        config.class_names or None,
+        score_threshold=score_threshold,
+    )
 
 
 def _drawing_path(output: str, path: str, taken: list[str]) -> str:
@@ -73,20 +81,30 @@ def _drawing_path(output: str, path: str, taken: list[str]) -> str:
     return result
 
 
-def _records(found: dict, image_id: int, config) -> list[dict]:
-    records = []
-    for row in range(int(found["num_detections"])):
+def _records(found: dict, image: dict, config) -> list[dict]:
+    records, count = [], int(found["num_detections"])
+    if "masks" in found:
+        masks = rle.encode_masks(
+            found["masks"][:count],
+            found["boxes"][:count],
+            image["height"],
+            image["width"],
+        )
+    for row in range(count):
         x1, y1, x2, y2 = found["boxes"][row].tolist()
         label = int(found["labels"][row])
         ids = config.category_ids
         records.append(
             {
-                "image_id": image_id,
+                "image_id": image["id"],
                 "category_id": ids[label] if ids else label,
                 "bbox": [x1, y1, x2 - x1, y2 - y1],
                 "score": float(found["scores"][row]),
             }
         )
+        if "masks" in found:
+            counts = masks[row]["counts"].decode("ascii")
+            records[-1]["segmentation"] = {**masks[row], "counts": counts}
     return records
 
 

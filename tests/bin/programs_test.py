@@ -60,7 +60,13 @@ def workdir(shapes, tmp_path_factory):
 
 def test_training_writes_all_that_it_should(workdir):
     written = set(os.listdir(workdir))
-    assert {"config.json", "log.csv", "checkpoints", "model"} <= written
+    assert written == {
+        "checkpoints",
+        "config.json",
+        "log.csv",
+        "model",
+        "tensorboard",
+    }
     steps = sorted(os.listdir(os.path.join(workdir, "checkpoints")))
     assert steps == [f"step-{n:09d}.weights.h5" for n in (2, 4)]
     with open(os.path.join(workdir, "config.json"), encoding="utf-8") as file:
