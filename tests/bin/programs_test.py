@@ -19,6 +19,7 @@ TINY = [
     "--set=train.batch_size=2",
     "--set=model.pyramid.filters=8",
     "--set=model.head_filters=8",
+    "--set=model.head_norm=",
     "--set=model.head_depth=1",
 ]
 
