@@ -1,10 +1,19 @@
-"""A detector so small that a test may build, train and save it."""
+"""Detectors so small that a test may build, train and save them."""
 
 import keras
 import numpy as np
+from keras import ops
 
-from keras_fair.config import PyramidConfig, RetinaNetConfig
-from keras_fair.models import RetinaNet
+from keras_fair.config import (
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    ProposalConfig,
+    PyramidConfig,
+    RetinaNetConfig,
+    RPNConfig,
+)
+from keras_fair.models import RPN, FasterRCNN, MaskRCNN, RetinaNet
+from tests import modes
 
 HEIGHT, WIDTH = 64, 96
 
@@ -47,6 +56,59 @@ def retinanet(seed: int = 0, dtype=None, **changes) -> RetinaNet:
     return RetinaNet(config(**changes), backbone(dtype), dtype=dtype)
 
 
+def proposals(**changes) -> ProposalConfig:
+    """Return one anchor size a level, P2 to P6, and few proposals."""
+    values = {
+        "anchor_sizes": ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,)),
+        "max_proposals_training": 50,
+        "max_proposals": 20,
+        "num_samples": 32,
+    }
+    return ProposalConfig(**{**values, **changes})
+
+
+def rpn_config(**changes) -> RPNConfig:
+    return RPNConfig(**{**_first_stage(), **changes})
+
+
+def faster_rcnn_config(**changes) -> FasterRCNNConfig:
+    return FasterRCNNConfig(**{**_two_stages(), **changes})
+
+
+def mask_rcnn_config(**changes) -> MaskRCNNConfig:
+    values = {**_two_stages(), "mask_depth": 1, "mask_filters": 8}
+    return MaskRCNNConfig(**{**values, **changes})
+
+
+def _first_stage() -> dict:
+    pyramid = PyramidConfig(filters=8, min_level=2, max_level=6, coarse="pool")
+    return {"pyramid": pyramid, "proposals": proposals()}
+
+
+def _two_stages() -> dict:
+    heads = {"num_classes": 3, "box_head_units": (16, 16), "num_samples": 16}
+    return {**_first_stage(), **heads}
+
+
+def rpn(seed: int = 0, dtype=None, **changes) -> RPN:
+    """Return an RPN on `backbone`; equal seeds give equal weights."""
+    keras.utils.set_random_seed(seed)
+    return RPN(rpn_config(**changes), backbone(dtype), dtype=dtype)
+
+
+def faster_rcnn(seed: int = 0, dtype=None, **changes) -> FasterRCNN:
+    """Return a Faster R-CNN on `backbone`; see `rpn`."""
+    keras.utils.set_random_seed(seed)
+    config = faster_rcnn_config(**changes)
+    return FasterRCNN(config, backbone(dtype), dtype=dtype)
+
+
+def mask_rcnn(seed: int = 0, dtype=None, **changes) -> MaskRCNN:
+    """Return a Mask R-CNN on `backbone`; see `rpn`."""
+    keras.utils.set_random_seed(seed)
+    return MaskRCNN(mask_rcnn_config(**changes), backbone(dtype), dtype=dtype)
+
+
 def batch(seed: int = 0, size: int = 2, empty: bool = False):
     """Return x and y of contract.py: noise with bright boxes in it."""
     random = np.random.default_rng(seed)
@@ -66,3 +128,61 @@ def batch(seed: int = 0, size: int = 2, empty: bool = False):
             region[..., labels[image, row]] = 220
     x = {"images": images, "image_shape": image_shape}
     return x, {"boxes": boxes, "labels": labels}
+
+
+def batch_with_masks(empty: bool = False):
+    """Return `batch`, whose objects are the lower left half of their box."""
+    x, y = batch(empty=empty)
+    triangle = np.tril(np.ones((28, 28), "uint8"))
+    y["has_mask"] = y["labels"] >= 0
+    y["masks"] = y["has_mask"][..., None, None] * triangle
+    return x, y
+
+
+def runner(function):
+    """Return the function for trees of arrays: eager, or jitted on JAX.
+
+    JAX compiles each eager operator for each new shape. Variables that the
+    function changes, such as a seed, keep their values.
+    """
+
+    def stateless(*values):
+        with keras.StatelessScope():
+            return function(*values)
+
+    on_tensorflow = modes.on_tensorflow()
+    function_in_mode = modes.in_mode(
+        stateless, "eager" if on_tensorflow else "xla"
+    )
+
+    def run(*values):
+        values = keras.tree.map_structure(ops.convert_to_tensor, values)
+        return keras.tree.map_structure(
+            ops.convert_to_numpy, function_in_mode(*values)
+        )
+
+    return run
+
+
+def gradient_runner(function):
+    """Return a `runner` of the gradient of a scalar in the first argument.
+
+    Zeros stand where that argument has no influence.
+    """
+    if not modes.on_tensorflow():
+        import jax
+
+        return runner(jax.grad(function))
+    import tensorflow as tf
+
+    def differentiate(tree, *values):
+        flat = keras.tree.flatten(tree)
+        with tf.GradientTape() as tape:
+            tape.watch(flat)
+            total = function(tree, *values)
+        gradients = tape.gradient(total, flat, unconnected_gradients="zero")
+        return keras.tree.pack_sequence_as(
+            tree, [tf.convert_to_tensor(gradient) for gradient in gradients]
+        )
+
+    return runner(differentiate)
