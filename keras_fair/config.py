@@ -74,6 +74,8 @@ class RetinaNetConfig:
     anchor_sizes: tuple[tuple[float, ...], ...] = _octave_sizes()  # pixels
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
     anchor_offset: float = 0.0  # of a cell; Detectron2 0, TF Model Garden 0.5
+    anchor_rounding: bool = False  # to whole pixels (torchvision)
+    anchor_stride: str = "level"  # "level": 2^n; "fitted" (torchvision)
     positive_iou: float = 0.5  # section 4
     negative_iou: float = 0.4  # below is background; between is ignored
     force_best_match: bool = True  # RPN's rule, Faster R-CNN section 3.1.2
@@ -82,13 +84,16 @@ class RetinaNetConfig:
     focal_gamma: float = 2.0
     box_loss: str = "smooth_l1"  # "smooth_l1" or "giou"
     box_loss_beta: float = 0.11  # Detectron; 0 is L1 (Detectron2)
-    normalizer: str = "batch"  # "batch": positives; "ema": their average
+    # Of the losses: positives of the "batch"; their average over steps "ema"
+    # (Detectron2); of each "image" (torchvision).
+    normalizer: str = "batch"
     normalizer_momentum: float = 0.9  # Detectron2
     normalizer_start: float = 100.0  # Detectron2
     weight_decay: float = 1e-4  # as a loss, 0.5 * decay * sum(w ** 2)
     score_threshold: float = 0.05  # section 4.1
     candidates_per_level: int = 1000  # section 4.1
     nms_iou: float = 0.5  # section 4.1
+    clip_before_nms: bool = True  # False: only what is left (Detectron2)
     max_detections: int = 100  # COCO's limit
 
 
@@ -105,14 +110,20 @@ class ProposalConfig:
     )
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
     anchor_offset: float = 0.0  # of a cell; see RetinaNetConfig
+    anchor_rounding: bool = False  # to whole pixels (torchvision)
+    anchor_stride: str = "level"  # "level": 2^n; "fitted" (torchvision)
     head_depth: int = 1  # 3x3 convolutions; torchvision's v2 models 2
     positive_iou: float = 0.7
     negative_iou: float = 0.3
     num_samples: int = 256  # anchors per image that count in the loss
     positive_fraction: float = 0.5
     box_loss_beta: float = 1 / 9  # Detectron; 0 is L1 (Detectron2)
+    # The losses are divided by "num_samples", asked for (Detectron), or by
+    # those "sampled", as many as there are (torchvision).
+    normalizer: str = "num_samples"
     candidates_per_level_training: int = 2000  # before NMS (Detectron)
     candidates_per_level: int = 1000
+    min_side: float = 0.0  # pixels; smaller boxes are dropped before NMS
     nms_iou: float = 0.7
     max_proposals_training: int = 2000  # section 5.2; Detectron2 1000
     max_proposals: int = 1000
@@ -155,6 +166,7 @@ class FasterRCNNConfig:
     box_head_norm: str = ""  # "" or "batch", of the convolutions
     box_head_units: tuple[int, ...] = (1024, 1024)
     class_agnostic_boxes: bool = False
+    unused_logits: int = 0  # in the softmax, of no class: torchvision's gaps
     positive_iou: float = 0.5  # of a RoI; below is background
     num_samples: int = 512  # RoIs per image
     positive_fraction: float = 0.25
@@ -164,6 +176,7 @@ class FasterRCNNConfig:
     box_loss_beta: float = 1.0  # Detectron; 0 is L1 (Detectron2)
     weight_decay: float = 1e-4
     score_threshold: float = 0.05
+    min_side: float = 0.0  # pixels; smaller boxes are dropped before NMS
     nms_iou: float = 0.5  # Mask R-CNN, appendix B; 0.3 in the FPN paper
     max_detections: int = 100
 

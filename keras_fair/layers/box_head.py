@@ -28,6 +28,9 @@ class BoxHead(keras.layers.Layer):
         filters: channels of these convolutions.
         norm: "", or "batch": batch normalisation in place of their bias.
         class_agnostic: one box for all classes.
+        unused_logits: logits beyond background's that take part in the
+            softmax and are of no class, as torchvision's for the ids that
+            COCO leaves out.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class BoxHead(keras.layers.Layer):
         filters: int = 256,
         norm: str = "",
         class_agnostic: bool = False,
+        unused_logits: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -49,6 +53,8 @@ class BoxHead(keras.layers.Layer):
         self.filters = filters
         self.norm = norm
         self.class_agnostic = class_agnostic
+        self.unused_logits = unused_logits
+        self.num_logits = num_classes + 1 + unused_logits
         self.num_boxes = 1 if class_agnostic else num_classes
         self._make_layers()
 
@@ -72,7 +78,7 @@ class BoxHead(keras.layers.Layer):
         ]
         normal = keras.initializers.RandomNormal
         self.class_logits = self._dense(
-            "class_logits", self.num_classes + 1, normal(stddev=0.01)
+            "class_logits", self.num_logits, normal(stddev=0.01)
         )
         self.box_deltas = self._dense(
             "box_deltas", 4 * self.num_boxes, normal(stddev=0.001)
@@ -106,7 +112,8 @@ class BoxHead(keras.layers.Layer):
             training: whether batch normalisation uses the batch's statistics.
 
         Returns:
-            class_logits: float32 [B, R, K + 1]; background is last.
+            class_logits: float32 [B, R, K + 1]; background is last, but for
+                the unused ones.
             box_deltas: float32 [B, R, K, 4], or [B, R, 1, 4].
         """
         features = roi_convolutions.merge_rois(inputs)
@@ -156,7 +163,7 @@ class BoxHead(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         batch = tuple(input_shape[:2])
         return (
-            (*batch, self.num_classes + 1),
+            (*batch, self.num_logits),
             (*batch, self.num_boxes, 4),
         )
 
@@ -175,6 +182,7 @@ class BoxHead(keras.layers.Layer):
             "filters": self.filters,
             "norm": self.norm,
             "class_agnostic": self.class_agnostic,
+            "unused_logits": self.unused_logits,
         }
 
 

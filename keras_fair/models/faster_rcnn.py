@@ -48,6 +48,7 @@ class FasterRCNN(detector.Detector):
             filters=config.pyramid.filters,
             norm=config.box_head_norm,
             class_agnostic=config.class_agnostic_boxes,
+            unused_logits=config.unused_logits,
             dtype=self.dtype_policy,
             name="box_head",
         )

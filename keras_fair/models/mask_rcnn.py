@@ -151,12 +151,7 @@ class MaskRCNN(FasterRCNN):
         padding = contract.PADDING_LABEL
         labels = ops.where(rois.positive, rois.labels, padding)
         logits = self.mask_logits(features, rois.boxes, labels, training)
-        targets = mask_ops.crop_masks(
-            ops.take_along_axis(y["masks"], index[..., None, None], axis=1),
-            ops.take_along_axis(y["boxes"], index[..., None], axis=1),
-            rois.boxes,
-            2 * self.config.mask_roi_size,
-        )
+        targets = self.mask_targets(rois, y)
         if self.config.masks == "softmax":
             inside = ops.where(
                 targets > 0.5,
@@ -173,6 +168,24 @@ class MaskRCNN(FasterRCNN):
         loss = ops.where(counts, ops.mean(loss, axis=(2, 3)), 0.0)
         total = ops.sum(ops.cast(counts, "float32"))
         return ops.sum(loss) / ops.maximum(total, 1.0)
+
+    def mask_targets(self, rois: roi.Rois, y):
+        """Return each RoI's part of its object's mask. Section 3.1.
+
+        Args:
+            rois: float32 boxes [B, R, 4] and the object of each.
+            y: ground truth with masks, see contract.py.
+
+        Returns:
+            float32 [B, R, 28, 28], 0 or 1.
+        """
+        index = rois.gt_index
+        return mask_ops.crop_masks(
+            ops.take_along_axis(y["masks"], index[..., None, None], axis=1),
+            ops.take_along_axis(y["boxes"], index[..., None], axis=1),
+            rois.boxes,
+            2 * self.config.mask_roi_size,
+        )
 
 
 def _check(config: MaskRCNNConfig) -> None:

@@ -26,8 +26,8 @@ class RetinaNet(detector.Detector):
     `box_deltas` float32 [B, A, 4] and `anchors` float32 [A, 4]; unless
     training also the detections of contract.py.
     Losses: `class_loss` (focal) and `box_loss`, each a sum over anchors
-    divided by the number of positive anchors in the batch, at least one; and
-    `l2_loss`.
+    divided by the number of positive anchors in the batch, at least one (or
+    another `normalizer`); and `l2_loss`.
 
     Where it differs from the paper:
     * Low-quality matches: a ground truth's best anchors are positive even
@@ -99,8 +99,8 @@ class RetinaNet(detector.Detector):
         positive = match == matching.POSITIVE
         labels = ops.where(positive, labels, contract.PADDING_LABEL)
         targets = ops.take_along_axis(y["boxes"], index[..., None], axis=1)
-        num_positives = ops.sum(ops.cast(positive, "float32"))
-        normalizer = self._normalizer(num_positives, training)
+        num_positives = ops.sum(ops.cast(positive, "float32"), axis=1)
+        normalizer = self._normalizer(num_positives, training)  # [] or [B]
         class_loss, box_loss, start = 0.0, 0.0, 0
         # Level by level: the logits of all levels are never copied into one.
         for name, logits in outputs["class_logits"].items():
@@ -117,12 +117,12 @@ class RetinaNet(detector.Detector):
             )
             start = stop
         return {
-            "class_loss": class_loss / normalizer,
-            "box_loss": box_loss / normalizer,
+            "class_loss": ops.sum(class_loss / normalizer),
+            "box_loss": ops.sum(box_loss / normalizer),
         }
 
     def class_loss(self, labels, match, logits):
-        """Focal loss summed over the anchors that count. Section 3.
+        """Focal loss [B], summed over the anchors that count. Section 3.
 
         Args:
             labels: int32 [B, A], -1 where the anchor is not positive.
@@ -137,10 +137,10 @@ class RetinaNet(detector.Detector):
             gamma=self.config.focal_gamma,
         )
         counts = ops.not_equal(match, matching.IGNORE)[..., None]
-        return ops.sum(ops.where(counts, loss, 0.0))
+        return ops.sum(ops.where(counts, loss, 0.0), axis=(1, 2))
 
     def box_loss(self, targets, positive, deltas, anchor_boxes):
-        """Box regression loss summed over the positive anchors.
+        """Box regression loss [B], summed over the positive anchors.
 
         Args:
             targets: float32 [B, A, 4], the matched ground truth, xyxy.
@@ -158,11 +158,20 @@ class RetinaNet(detector.Detector):
             beta = self.config.box_loss_beta
             loss = losses.smooth_l1_loss(wanted, deltas, beta=beta)
             loss = ops.sum(loss, axis=-1)
-        return ops.sum(ops.where(positive, loss, 0.0))
+        return ops.sum(ops.where(positive, loss, 0.0), axis=1)
 
     def _normalizer(self, num_positives, training):
-        """The positive anchors of the batch, or their running average."""
-        if self.config.normalizer != "ema":
+        """What each image's loss is divided by, [] or [B].
+
+        Args:
+            num_positives: float32 [B].
+            training: False: the running average stays.
+        """
+        if self.config.normalizer == "image":
+            images = ops.cast(ops.shape(num_positives)[0], "float32")
+            return ops.maximum(num_positives, 1.0) * images
+        num_positives = ops.sum(num_positives)
+        if self.config.normalizer == "batch":
             return ops.maximum(num_positives, 1.0)
         if training:
             momentum = self.config.normalizer_momentum
@@ -187,7 +196,6 @@ class RetinaNet(detector.Detector):
                 outputs["class_logits"][name],
                 outputs["box_deltas"][name],
                 outputs["anchors"][name],
-                image_shape,
             )
             for name in outputs["class_logits"]
         ]
@@ -195,6 +203,9 @@ class RetinaNet(detector.Detector):
             ops.concatenate(parts, axis=1)
             for parts in zip(*levels, strict=True)
         )
+        clipped = boxes.clip_boxes(candidates, image_shape)
+        if self.config.clip_before_nms:
+            candidates = clipped
         index, valid = nms.class_nms(
             candidates,
             scores,
@@ -202,9 +213,11 @@ class RetinaNet(detector.Detector):
             self.config.nms_iou,
             self.config.max_detections,
         )
-        return nms.detections(candidates, scores, labels, index, valid)
+        if not self.config.clip_before_nms:
+            index, valid = _without_empty(clipped, index, valid)
+        return nms.detections(clipped, scores, labels, index, valid)
 
-    def _candidates(self, logits, deltas, anchor_boxes, image_shape):
+    def _candidates(self, logits, deltas, anchor_boxes):
         """One level's best boxes, scores (-inf: too low) and labels."""
         values, rows, labels = nms.top_pairs(
             logits, self.config.candidates_per_level
@@ -217,7 +230,17 @@ class RetinaNet(detector.Detector):
             ops.take_along_axis(deltas, rows[..., None], axis=1),
             ops.take(anchor_boxes, rows, axis=0),
         )
-        return boxes.clip_boxes(decoded, image_shape), scores, labels
+        return decoded, scores, labels
+
+
+def _without_empty(candidates, index, valid):
+    """Drop detections of which clipping left nothing; keep the order."""
+    chosen = ops.take_along_axis(candidates, index[..., None], axis=1)
+    valid = ops.logical_and(valid, boxes.is_large_enough(chosen, 0.0))
+    place = ops.arange(valid.shape[1], dtype="float32")
+    key = ops.where(valid, -place, -np.inf)
+    key, order = ops.top_k(key, valid.shape[1])
+    return ops.take_along_axis(index, order, axis=1), key > -np.inf
 
 
 def _check(config: RetinaNetConfig) -> None:
@@ -226,8 +249,8 @@ def _check(config: RetinaNetConfig) -> None:
             'Expected box_loss "smooth_l1" or "giou". Received: '
             f"{config.box_loss!r}."
         )
-    if config.normalizer not in ("batch", "ema"):
+    if config.normalizer not in ("batch", "ema", "image"):
         raise ValueError(
-            'Expected normalizer "batch" or "ema". Received: '
+            'Expected normalizer "batch", "ema" or "image". Received: '
             f"{config.normalizer!r}."
         )

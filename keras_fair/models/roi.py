@@ -80,7 +80,8 @@ def box_losses(
 
     Args:
         rois: of `sample_rois`.
-        class_logits: float32 [B, R, K + 1], background last.
+        class_logits: float32 [B, R, K + 1], background last; more columns
+            are of no class.
         box_deltas: float32 [B, R, K, 4], or [B, R, 1, 4] of every class.
         y: ground truth, see contract.py.
         config: the box loss, and how many hard examples (OHEM).
@@ -142,7 +143,8 @@ def detect(
 
     Args:
         proposals: of the first stage, P of them.
-        class_logits: float32 [B, P, K + 1], background last.
+        class_logits: float32 [B, P, K + 1], background last; more columns
+            are of no class.
         box_deltas: float32 [B, P, K or 1, 4].
         image_shape: int32 [B, 2]; boxes are clipped to it.
         config: thresholds and the number of detections.
@@ -155,9 +157,11 @@ def detect(
     decoded = boxes.decode_boxes(
         box_deltas, proposals.boxes[:, :, None], config.box_weights
     )
+    decoded = boxes.clip_boxes(decoded, image_shape)
+    large = boxes.is_large_enough(decoded, config.min_side)
     return nms.multiclass_nms(
-        boxes.clip_boxes(decoded, image_shape),
-        scores,
+        decoded,
+        ops.where(large, scores, 0.0),
         config.score_threshold,
         config.nms_iou,
         config.max_detections,

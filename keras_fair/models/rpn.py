@@ -59,7 +59,8 @@ def propose(
         )
         decoded = boxes.clip_boxes(decoded, image_shape)
         # Nothing is left of an anchor outside the image.
-        logits = ops.where(boxes.box_area(decoded) > 0.0, logits, -np.inf)
+        large = boxes.is_large_enough(decoded, config.min_side)
+        logits = ops.where(large, logits, -np.inf)
         levels.append((decoded, logits, ops.zeros_like(rows) + number))
     found, logits, level = (
         ops.concatenate(parts, axis=1) for parts in zip(*levels)
@@ -80,7 +81,7 @@ def rpn_losses(
     """Cross-entropy and box loss over sampled anchors. FPN, section 4.1.
 
     Both are divided by the anchors that `num_samples` asks for, as in
-    Detectron, whether there are so many or not.
+    Detectron, whether there are so many or not; or by those that are sampled.
 
     Args:
         objectness, deltas, anchors: see `propose`.
@@ -115,15 +116,25 @@ def rpn_losses(
         boxes.encode_boxes(truth, anchors), deltas, beta=config.box_loss_beta
     )
     box_loss = ops.where(positive, ops.sum(box_loss, axis=-1), 0.0)
-    images = ops.cast(ops.shape(positive)[0], "float32")
+    if config.normalizer == "sampled":
+        sampled = ops.cast(label != matching.IGNORE, "float32")
+        count = ops.maximum(ops.sum(sampled), 1.0)
+    else:
+        images = ops.cast(ops.shape(positive)[0], "float32")
+        count = config.num_samples * images
     return {
-        "rpn_class_loss": ops.sum(class_loss) / (config.num_samples * images),
-        "rpn_box_loss": ops.sum(box_loss) / (config.num_samples * images),
+        "rpn_class_loss": ops.sum(class_loss) / count,
+        "rpn_box_loss": ops.sum(box_loss) / count,
     }
 
 
 def make_head(config: ProposalConfig, filters: int, dtype) -> RPNHead:
     """Return the layer that scores every anchor."""
+    if config.normalizer not in ("num_samples", "sampled"):
+        raise ValueError(
+            'Expected proposals.normalizer "num_samples" or "sampled". '
+            f"Received: {config.normalizer!r}."
+        )
     return RPNHead(
         num_anchors=len(config.anchor_sizes[0]) * len(config.anchor_ratios),
         filters=filters,

@@ -48,6 +48,21 @@ def box_area(boxes):
     return _rectangle_area(*corners(boxes))
 
 
+def is_large_enough(boxes, min_side: float):
+    """Tell which boxes have an area and no side shorter than that.
+
+    Args:
+        boxes: float [..., 4], xyxy pixels.
+        min_side: pixels.
+
+    Returns:
+        bool [...].
+    """
+    x1, y1, x2, y2 = corners(boxes)
+    side = ops.minimum(x2 - x1, y2 - y1)
+    return ops.logical_and(side > 0.0, side >= min_side)
+
+
 def intersection_and_union(a, b):
     """Return the two areas that every overlap measure is made of.
 
