@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "contract": (),
     "losses": ("ops",),
     "optimizers": (),
-    "presets": ("config_files",),
+    "presets": ("config_files", "checkpoints"),
     "visualization": ("contract",),
     "ops": ("contract", "ops"),
     "layers": ("ops", "layers"),
@@ -27,11 +27,13 @@ MAY_IMPORT = {
         "losses",
         "optimizers",
         "presets",
+        "checkpoints",
         "ops",
         "layers",
         "models",
     ),
-    "checkpoints": ("config", "models", "checkpoints"),
+    # Below the models, whose from_preset reads the weights of peers.
+    "checkpoints": ("config", "checkpoints"),
     # Not ops: keras.ops inside tf.data would run on the active backend.
     "data": ("config", "contract", "data"),
     "evaluation": ("contract", "data.coco", "evaluation"),

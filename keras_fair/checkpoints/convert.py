@@ -1,7 +1,7 @@
-"""Weights of other libraries into our models, all of them or an error.
+"""Weights between our models and other libraries, all of them or an error.
 
-Theirs lie as torch's: a convolution's kernel is (out, in, height, width), a
-dense one's (out, in). Ours are (height, width, in, out) and (in, out).
+A library's file of this folder has the tables of names, and the functions
+that reorder what is not only laid out in another way; see layouts.py.
 """
 
 import dataclasses
@@ -9,7 +9,14 @@ import re
 
 import numpy as np
 
-from keras_fair.checkpoints import detectron2, readers, torchvision
+from keras_fair import config as config_lib
+from keras_fair.checkpoints import (
+    detectron2,
+    layouts,
+    readers,
+    torchvision,
+    writers,
+)
 
 SOURCES = {"torchvision": torchvision, "detectron2": detectron2}
 VARIABLES = {
@@ -21,7 +28,6 @@ VARIABLES = {
     "moving_variance": "running_var",
 }
 OURS_ALONE = ("average_positives",)  # a state of training
-CLASS_LAYERS = ("head/class_logits",)  # whose size depends on the classes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,19 +49,67 @@ def load_weights_from(
         path: see readers.read.
         source: a key of `SOURCES`.
         keep: layers whose weights stay as initialised, as
-            `convert.CLASS_LAYERS` for other classes.
+            `class_layers(model.config)` for other classes.
 
     Raises:
         ValueError: the file cannot be read, or any name is missing,
             unexpected or of another shape; lists all. Nothing is loaded then.
     """
     library = _library(source)
-    arrays = readers.read(path)
+    arrays = library.to_our_rows(readers.read(path), model.config)
     table = library.table(model.config)
-    slots = library.class_slots(model.config)
-    if slots is not None:
-        arrays = _with_slots(arrays, table, slots)
     return _load(model, arrays, table, library.IGNORED, keep)
+
+
+def export_weights_to(model, path: str, target: str) -> None:
+    """Write a detector's weights as the state dict of another library.
+
+    Of `torch.save`, so that torch.load reads it; or safetensors, if the path
+    ends so. The library's model must be built as `model.config` is.
+
+    Args:
+        model: a detector.
+        path: the file to write, replaced atomically.
+        target: a key of `SOURCES`.
+
+    Raises:
+        ValueError: the library has no counterpart of some weight.
+    """
+    weights = weights_by_name(model)
+    arrays = {name: np.asarray(weight) for name, weight in weights.items()}
+    writers.write(path, their_arrays(arrays, model.config, target))
+
+
+def their_arrays(arrays: dict, config, target: str) -> dict:
+    """Return values that belong to our weights under their names, as theirs.
+
+    Args:
+        arrays: by path of the weight, as `weights_by_name` has it.
+        config: the model's.
+        target: a key of `SOURCES`.
+    """
+    library = _library(target)
+    table = library.table(config)
+    theirs = {
+        their_name(path, table): layouts.to_theirs(array)
+        for path, array in arrays.items()
+        if path not in OURS_ALONE
+    }
+    return library.to_their_rows(theirs, config)
+
+
+def class_layers(config) -> tuple[str, ...]:
+    """Return the layers whose size depends on the number of classes."""
+    if isinstance(config, config_lib.RetinaNetConfig):
+        return ("head/class_logits",)
+    if not isinstance(config, config_lib.FasterRCNNConfig):
+        return ()
+    layers = ["box_head/class_logits"]
+    if not config.class_agnostic_boxes:
+        layers.append("box_head/box_deltas")
+    if getattr(config, "masks", "agnostic") != "agnostic":
+        layers.append("mask_head/mask_logits")
+    return tuple(layers)
 
 
 def load_backbone_weights_from(backbone, path: str, source: str) -> Report:
@@ -65,7 +119,8 @@ def load_backbone_weights_from(backbone, path: str, source: str) -> Report:
     """
     library = _library(source)
     table, ignored = library.backbone_table(), library.IGNORED_BACKBONE
-    return _load(backbone, readers.read(path), table, ignored, ())
+    arrays = library.to_our_backbone(readers.read(path))
+    return _load(backbone, arrays, table, ignored, ())
 
 
 def weights_by_name(model) -> dict:
@@ -91,41 +146,12 @@ def their_name(path: str, table: tuple) -> str:
     raise ValueError(f"The source has no counterpart of the weight {path!r}.")
 
 
-def to_ours(array: np.ndarray) -> np.ndarray:
-    """Turn torch's layout into ours; vectors are the same in both."""
-    if array.ndim == 4:
-        return array.transpose(2, 3, 1, 0)
-    return array.T if array.ndim == 2 else array
-
-
-def to_theirs(array: np.ndarray) -> np.ndarray:
-    """Undo `to_ours`."""
-    if array.ndim == 4:
-        return array.transpose(3, 2, 0, 1)
-    return array.T if array.ndim == 2 else array
-
-
 def _library(source: str):
     if source not in SOURCES:
         raise ValueError(
             f"Expected a source of {', '.join(SOURCES)}. Received: {source!r}."
         )
     return SOURCES[source]
-
-
-def _with_slots(arrays: dict, table: tuple, slots: tuple[int, ...]) -> dict:
-    """Take the logits of these slots, for every anchor."""
-    selected, num_slots = dict(arrays), torchvision.NUM_SLOTS
-    for layer in CLASS_LAYERS:
-        for variable in ("kernel", "bias"):
-            name = their_name(f"{layer}/{variable}", table)
-            rows = arrays.get(name)  # [anchors * slots, ...]
-            if rows is None or rows.ndim == 0 or len(rows) % num_slots:
-                continue  # missing or of other classes: reported later
-            by_slot = rows.reshape(-1, num_slots, *rows.shape[1:])
-            taken = by_slot[:, list(slots)]
-            selected[name] = taken.reshape(-1, *rows.shape[1:])
-    return selected
 
 
 def _load(model, arrays: dict, table, ignored, keep) -> Report:
@@ -148,15 +174,18 @@ def _load(model, arrays: dict, table, ignored, keep) -> Report:
         unexpected=[name for name in unused if name not in skipped],
         mismatched=[
             f"{names[path]} as {path}: expected {tuple(weights[path].shape)}, "
-            f"found {to_ours(arrays[names[path]]).shape}"
+            f"found {layouts.to_ours(arrays[names[path]]).shape}"
             for path in loaded
             if names[path] in arrays
-            and to_ours(arrays[names[path]]).shape != weights[path].shape
+            and layouts.to_ours(arrays[names[path]]).shape
+            != weights[path].shape
         ],
     )
     for path in loaded:
         # A copy: JAX may otherwise go on using the mapped file.
-        weights[path].assign(np.array(to_ours(arrays[names[path]]), "float32"))
+        weights[path].assign(
+            np.array(layouts.to_ours(arrays[names[path]]), "float32")
+        )
     return Report(tuple(loaded), tuple(kept), tuple(skipped))
 
 

@@ -1,6 +1,15 @@
-"""Names of Detectron2's detectors; see torchvision.py for the tables."""
+"""Names and rows of Detectron2's detectors; see torchvision.py on tables."""
 
-from keras_fair.config import RetinaNetConfig
+import numpy as np
+
+from keras_fair.checkpoints import layouts
+from keras_fair.config import (
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    ModelConfig,
+    RetinaNetConfig,
+    RPNConfig,
+)
 
 IGNORED = (
     r"pixel_mean",  # the config's
@@ -9,6 +18,8 @@ IGNORED = (
     r"(.*\.)?num_batches_tracked",
 )
 IGNORED_BACKBONE = (*IGNORED, r"(stem\.)?fc(1000)?[._].*")
+
+FIRST_DENSE = "roi_heads.box_head.fc1.weight"
 
 
 def backbone_table(prefix: str = "") -> tuple:
@@ -56,13 +67,20 @@ def _pyramid_table() -> tuple:
     )
 
 
-def table(config: RetinaNetConfig) -> tuple:
-    """Return the table of retinanet_R_50_FPN and its relatives."""
+def table(config: ModelConfig) -> tuple:
+    """Return the table of the model zoo's detector with that config."""
+    shared = (*backbone_table("backbone.bottom_up."), *_pyramid_table())
+    if isinstance(config, RetinaNetConfig):
+        return (*shared, *_retinanet_table(config))
+    if isinstance(config, RPNConfig):
+        return (*shared, *_proposal_table(config))
+    return (*shared, *_proposal_table(config), *_roi_table())
+
+
+def _retinanet_table(config: RetinaNetConfig) -> tuple:
     # Its towers count every module: convolution, (normalisation,) ReLU.
     stride = 3 if config.head_norm else 2
     return (
-        *backbone_table("backbone.bottom_up."),
-        *_pyramid_table(),
         (r"head/class_conv_(\d)", lambda n: f"head.cls_subnet.{stride * n}"),
         (
             r"head/class_norm_(\d)",
@@ -75,5 +93,83 @@ def table(config: RetinaNetConfig) -> tuple:
     )
 
 
-def class_slots(config: RetinaNetConfig) -> None:
-    """Return None: its classes are ours, 0 to K - 1 without background."""
+def _proposal_table(config: RPNConfig | FasterRCNNConfig) -> tuple:
+    head = "proposal_generator.rpn_head"
+    single = config.proposals.head_depth == 1
+    return (
+        (
+            r"rpn_head/convolution_(\d)",
+            lambda n: f"{head}.conv" if single else f"{head}.conv.conv{n}",
+        ),
+        (r"rpn_head/objectness", lambda: f"{head}.objectness_logits"),
+        (r"rpn_head/box_deltas", lambda: f"{head}.anchor_deltas"),
+    )
+
+
+def _roi_table() -> tuple:
+    box, mask = "roi_heads.box_head", "roi_heads.mask_head"
+    predictor = "roi_heads.box_predictor"
+    return (
+        (r"box_head/convolution_(\d)", lambda n: f"{box}.conv{n + 1}"),
+        (
+            r"box_head/convolution_norm_(\d)",
+            lambda n: f"{box}.conv{n + 1}.norm",
+        ),
+        (r"box_head/dense_(\d)", lambda n: f"{box}.fc{n + 1}"),
+        (r"box_head/class_logits", lambda: f"{predictor}.cls_score"),
+        (r"box_head/box_deltas", lambda: f"{predictor}.bbox_pred"),
+        (r"mask_head/convolution_(\d)", lambda n: f"{mask}.mask_fcn{n + 1}"),
+        (
+            r"mask_head/convolution_norm_(\d)",
+            lambda n: f"{mask}.mask_fcn{n + 1}.norm",
+        ),
+        (r"mask_head/upsampling", lambda: f"{mask}.deconv"),
+        (r"mask_head/mask_logits", lambda: f"{mask}.predictor"),
+    )
+
+
+def to_our_rows(arrays: dict, config: ModelConfig) -> dict:
+    """Reorder what differs in more than the layout. Nothing is checked.
+
+    Its classes are ours, 0 to K - 1 and then background.
+    """
+    result = dict(arrays)
+    if FIRST_DENSE in arrays and _has_rois(config):
+        result[FIRST_DENSE] = layouts.channels_last(
+            arrays[FIRST_DENSE], config.pyramid.filters
+        )
+    return result
+
+
+def to_their_rows(arrays: dict, config: ModelConfig) -> dict:
+    """Undo `to_our_rows`.
+
+    Raises:
+        ValueError: the model has what the library does not.
+    """
+    result = dict(arrays)
+    if FIRST_DENSE in arrays:
+        result[FIRST_DENSE] = layouts.channels_first(
+            arrays[FIRST_DENSE], config.pyramid.filters
+        )
+    if _has_rois(config) and config.unused_logits:
+        raise ValueError(
+            "Detectron2 has no logits beyond background's. The model has "
+            f"unused_logits={config.unused_logits}."
+        )
+    return result
+
+
+def to_our_backbone(arrays: dict) -> dict:
+    """Complete Caffe2's norms, of which only scale and offset were kept."""
+    result = dict(arrays)
+    for name, array in arrays.items():
+        if name.endswith("norm.weight"):
+            layer = name.removesuffix("weight")
+            result.setdefault(f"{layer}running_mean", np.zeros_like(array))
+            result.setdefault(f"{layer}running_var", np.ones_like(array))
+    return result
+
+
+def _has_rois(config: ModelConfig) -> bool:
+    return isinstance(config, (FasterRCNNConfig, MaskRCNNConfig))

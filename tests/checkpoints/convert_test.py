@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fair import config
-from keras_fair.checkpoints import convert
+from keras_fair.checkpoints import convert, layouts
 from keras_fair.models import backbones, retinanet
 
 SMALL = config.RetinaNetConfig(
@@ -28,7 +28,7 @@ def their_weights(model, table=TABLE, seed=0):
     generator = np.random.default_rng(seed)
     return {
         convert.their_name(path, table): generator.standard_normal(
-            convert.to_theirs(np.empty(weight.shape)).shape
+            layouts.to_theirs(np.empty(weight.shape)).shape
         ).astype("float32")
         for path, weight in convert.weights_by_name(model).items()
     }
@@ -50,7 +50,7 @@ def test_every_weight_is_loaded_in_our_layout(model, tmp_path):
     for name, weight in weights.items():
         theirs = arrays[convert.their_name(name, TABLE)]
         np.testing.assert_array_equal(
-            convert.to_theirs(np.asarray(weight)), theirs
+            layouts.to_theirs(np.asarray(weight)), theirs
         )
 
 
@@ -79,23 +79,12 @@ def test_layers_to_keep_stay_and_are_reported(model, tmp_path):
     arrays[LOGITS] = np.zeros((9 * 7, 32, 3, 3), "f4")  # of seven classes
     weight = convert.weights_by_name(model)["head/class_logits/kernel"]
     before = np.asarray(weight).copy()
+    keep = convert.class_layers(SMALL)
     report = convert.load_weights_from(
-        model, write(tmp_path, arrays), "torchvision", keep=convert.CLASS_LAYERS
+        model, write(tmp_path, arrays), "torchvision", keep=keep
     )
     assert report.kept == ("head/class_logits/kernel", "head/class_logits/bias")
     np.testing.assert_array_equal(np.asarray(weight), before)
-
-
-def test_a_model_of_80_classes_takes_the_slots_that_coco_uses(model):
-    slots = convert.torchvision.COCO_SLOTS
-    rows = np.arange(9 * 91, dtype="f4")
-    arrays = {LOGITS: rows[:, None, None, None]}
-    arrays[LOGITS.replace("weight", "bias")] = rows
-    selected = convert._with_slots(arrays, TABLE, slots)
-    expected = [91 * anchor + slot for anchor in range(9) for slot in slots]
-    assert selected[LOGITS].shape == (720, 1, 1, 1)
-    assert selected[LOGITS][:, 0, 0, 0].tolist() == expected
-    assert selected[LOGITS.replace("weight", "bias")].tolist() == expected
 
 
 @pytest.mark.parametrize("source", list(convert.SOURCES))
@@ -108,15 +97,6 @@ def test_a_backbone_is_loaded_without_the_classifier(source, tmp_path):
     report = convert.load_backbone_weights_from(backbone, path, source)
     assert set(report.ignored) == set(classifier)
     assert len(report.loaded) == len(backbone.weights)
-
-
-def test_layouts_are_undone_exactly():
-    for shape in [(2, 3, 4, 5), (2, 3), (4,)]:
-        array = np.random.default_rng(0).standard_normal(shape)
-        there = convert.to_theirs(array)
-        np.testing.assert_array_equal(convert.to_ours(there), array)
-    kernel = np.zeros((7, 5, 3, 1))  # out, in, height, width
-    assert convert.to_ours(kernel).shape == (3, 1, 5, 7)
 
 
 def test_an_unknown_source_is_refused(model):
