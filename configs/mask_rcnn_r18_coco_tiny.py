@@ -59,13 +59,13 @@ def get_config() -> Experiment:
         ),
         train=TrainConfig(
             batch_size=4,
-            steps=1_000,
+            steps=500,
             learning_rate=0.02,
-            drop_steps=(800,),
+            drop_steps=(400,),
             warmup_steps=50,
             warmup_factor=0.1,
             clip_norm=10.0,
             checkpoint_steps=250,
-            evaluate_steps=500,
+            evaluate_steps=250,
         ),
     )
