@@ -111,7 +111,8 @@ def test_predict_draws_and_lists(shapes, workdir, tmp_path):
     )
     assert "3 drawings" in output
     drawings = sorted(tmp_path.glob("*.png"))
-    assert np.asarray(Image.open(drawings[0])).shape == (128, 128, 3)
+    # Three times as large, to be looked at.
+    assert np.asarray(Image.open(drawings[0])).shape == (384, 384, 3)
     content = json.loads((tmp_path / "detections.json").read_text())
     assert [image["id"] for image in content["images"]] == [1, 2, 3]
     names = [category["name"] for category in content["categories"]]
