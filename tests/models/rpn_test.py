@@ -135,6 +135,13 @@ def test_what_is_missing_is_padding(head):
     assert not found.logits[~found.valid].any()
 
 
+def test_proposals_with_a_short_side_are_dropped_before_suppression(head):
+    found = propose(head, golden_config(min_side=12.0))
+    sides = found.boxes[..., 2:] - found.boxes[..., :2]
+    assert found.valid.any(1).all()
+    assert sides[found.valid].min() >= 12.0
+
+
 def test_no_gradient_flows_through_proposals(head):
     objectness, deltas, grid, image_shape = head
 
@@ -160,13 +167,16 @@ def sampled_anchors(grid, y) -> int:
     return count
 
 
-def test_losses_are_torchvisions(golden, head, truth):
+@pytest.mark.parametrize("normalizer", ["num_samples", "sampled"])
+def test_losses_are_torchvisions(golden, head, truth, normalizer):
     objectness, deltas, grid, _ = head
-    config = golden_config()
+    config = golden_config(normalizer=normalizer)
     found = losses_of(objectness, deltas, grid, truth, config)
-    # torchvision divides by the anchors that it found, Detectron (and we) by
-    # those that were asked for.
-    factor = config.num_samples * 2 / sampled_anchors(grid, truth)
+    factor = 1.0
+    if normalizer == "num_samples":
+        # torchvision divides by the anchors that it found, Detectron by those
+        # that were asked for.
+        factor = config.num_samples * 2 / sampled_anchors(grid, truth)
     assert {name: value * factor for name, value in found.items()} == {
         "rpn_class_loss": pytest.approx(golden["loss_objectness"], rel=1e-5),
         "rpn_box_loss": pytest.approx(golden["loss_rpn_box_reg"], rel=1e-5),
@@ -249,4 +259,10 @@ def test_a_saved_model_is_the_same(model, tmp_path):
 def test_anchors_for_another_number_of_levels_are_refused():
     proposals = tiny.proposals(anchor_sizes=((8.0,), (16.0,)))
     with pytest.raises(ValueError, match="anchor_sizes for each of P2.*P6"):
+        RPN(tiny.rpn_config(proposals=proposals), tiny.backbone())
+
+
+def test_an_unknown_normalizer_is_refused():
+    proposals = tiny.proposals(normalizer="batch")
+    with pytest.raises(ValueError, match='"num_samples" or "sampled"'):
         RPN(tiny.rpn_config(proposals=proposals), tiny.backbone())
