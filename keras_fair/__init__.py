@@ -19,12 +19,23 @@ from keras_fair import (
     ops,
     visualization,
 )
-from keras_fair.config import RetinaNetConfig
-from keras_fair.models import RetinaNet
+from keras_fair.config import (
+    FasterRCNNConfig,
+    MaskRCNNConfig,
+    RetinaNetConfig,
+    RPNConfig,
+)
+from keras_fair.models import RPN, FasterRCNN, MaskRCNN, RetinaNet
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FasterRCNN",
+    "FasterRCNNConfig",
+    "MaskRCNN",
+    "MaskRCNNConfig",
+    "RPN",
+    "RPNConfig",
     "RetinaNet",
     "RetinaNetConfig",
     "config",
