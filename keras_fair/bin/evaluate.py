@@ -1,11 +1,16 @@
 """Print the COCO AP of a trained detector.
 
-python -m keras_fair.bin.evaluate --workdir=/tmp/run
+    python -m keras_fair.bin.evaluate --workdir=/tmp/run
+
+With test-time augmentation (Mask R-CNN, appendix B):
+
+    python -m keras_fair.bin.evaluate --workdir=/tmp/run --flip \
+        --short_sides=400,500,600,700,800,900,1000,1100,1200
 """
 
 import os
 
-from absl import flags
+from absl import app, flags
 
 from keras_fair.bin import experiments
 from keras_fair.data.coco import CocoDataset
@@ -16,6 +21,26 @@ SPLIT = flags.DEFINE_enum("split", "val", ["train", "val"], "Which images.")
 OUTPUT = flags.DEFINE_string(
     "output", None, "Write the detections as COCO json to this file."
 )
+SHORT_SIDES = flags.DEFINE_list(
+    "short_sides",
+    None,
+    "Unite what is found at these sizes of the shorter side, in pixels; by "
+    "default the config's largest alone.",
+)
+FLIP = flags.DEFINE_bool("flip", False, "Unite with what mirrored images show.")
+
+
+def sides(config) -> list[int]:
+    """Return the sizes that --short_sides asks for."""
+    try:
+        return [int(side) for side in SHORT_SIDES.value or ()] or [
+            max(config.short_sides)
+        ]
+    except ValueError:
+        raise app.UsageError(
+            "Expected --short_sides as whole numbers, such as 400,500. "
+            f"Received: {','.join(SHORT_SIDES.value)}."
+        ) from None
 
 
 def main(_) -> None:
@@ -27,7 +52,14 @@ def main(_) -> None:
         experiments.MODEL.value or os.path.join(workdir, "model")
     )
     dataset = CocoDataset.from_config(experiment.data, SPLIT.value)
-    report, evaluator = experiments.evaluate_coco(model, dataset, experiment)
+    if SHORT_SIDES.value or FLIP.value:
+        report, evaluator = experiments.evaluate_augmented(
+            model, dataset, experiment, sides(experiment.data), FLIP.value
+        )
+    else:
+        report, evaluator = experiments.evaluate_coco(
+            model, dataset, experiment
+        )
     print(format_report(report))
     if OUTPUT.value:
         evaluator.save(OUTPUT.value)

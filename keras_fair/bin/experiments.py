@@ -1,17 +1,23 @@
 """What the programs share: an experiment from flags, its data sets."""
 
+import copy
 import dataclasses
 import os
 import sys
 
+import numpy as np
 from absl import app, flags
 
 from keras_fair import config as config_lib
 from keras_fair import config_files
+from keras_fair.data import plan
 from keras_fair.data.coco import CocoDataset
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation.coco_eval import CocoEvaluator
-from keras_fair.training import evaluate
+from keras_fair.training import evaluate, test_time
+
+# Under test-time augmentation: 0.4 GB of detections and masks.
+IMAGES_OF_PART = 500
 
 CONFIG = flags.DEFINE_string("config", None, "Name or path of a config.")
 WORKDIR = flags.DEFINE_string(
@@ -110,3 +116,53 @@ def evaluate_coco(model, dataset: CocoDataset, experiment):
         model, batches, evaluator, num_images=len(dataset.records)
     )
     return report, evaluator
+
+
+def evaluate_augmented(
+    model, dataset: CocoDataset, experiment, short_sides: list[int], flip: bool
+):
+    """Evaluate as `evaluate_coco`, with test-time augmentation.
+
+    Args:
+        model: a detector.
+        dataset: the records.
+        experiment: its data settings and batch size.
+        short_sides: pixels; boxes are united in the frame of the first.
+        flip: show each size mirrored, too.
+
+    Raises:
+        ValueError: an image that fits no canvas at one of the sizes.
+    """
+    sizes = [plan.at_short_side(experiment.data, side) for side in short_sides]
+    shapes = [(record.height, record.width) for record in dataset.records]
+    for size in sizes:
+        plan.check_sizes(np.reshape(shapes, (-1, 2)), size)
+    batch_size = experiment.train.batch_size
+    mirrored = (False, True) if flip else (False,)
+
+    def variants_of(part: CocoDataset) -> list[test_time.Variant]:
+        return [
+            test_time.Variant(batches, is_flipped)
+            for size in sizes
+            for batches in [
+                make_dataset(part, size, batch_size=batch_size, training=False)
+            ]
+            for is_flipped in mirrored
+        ]
+
+    evaluator = CocoEvaluator(dataset.to_coco().dataset)
+    report = test_time.evaluate(
+        test_time.AugmentedDetector(model, batch_size),
+        map(variants_of, _parts(dataset)),
+        evaluator,
+        num_views=len(shapes) * len(sizes) * len(mirrored),
+    )
+    return report, evaluator
+
+
+def _parts(dataset: CocoDataset):
+    """Yield the data set in parts, of which one fits in memory."""
+    for first in range(0, len(dataset.records), IMAGES_OF_PART):
+        part = copy.copy(dataset)
+        part.records = dataset.records[first : first + IMAGES_OF_PART]
+        yield part

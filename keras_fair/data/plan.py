@@ -5,6 +5,8 @@ A plan knows only the images' sizes. All that is random is drawn here, from
 step a run resumes at.
 """
 
+import dataclasses
+
 import numpy as np
 
 from keras_fair.config import DataConfig
@@ -95,6 +97,40 @@ def check_sizes(shapes, config: DataConfig) -> None:
             f"canvas {tuple(needed.tolist())} to data.canvases, or lower "
             "data.short_sides, data.max_long_side or data.scale_jitter."
         )
+
+
+def at_short_side(config: DataConfig, short_side: int) -> DataConfig:
+    """Return the config for another size of the images, without jitter.
+
+    The longest side and the canvases grow or shrink in proportion, so that
+    an image of any shape keeps its place; canvases round up to the stride.
+
+    Args:
+        config: sizes and canvases, made for its largest short side.
+        short_side: pixels, 1 or more.
+
+    Raises:
+        ValueError: a side below 1.
+    """
+    if short_side < 1:
+        raise ValueError(
+            f"Expected a short side of 1 pixel or more. Received: {short_side}."
+        )
+    base = max(config.short_sides)
+    canvases = tuple(
+        # Integers: a quotient like 800 * 1.1 may lie above the whole number.
+        tuple(
+            -(-side * short_side // (base * STRIDE)) * STRIDE for side in pair
+        )
+        for pair in config.canvases
+    )
+    return dataclasses.replace(
+        config,
+        short_sides=(short_side,),
+        max_long_side=max(1, config.max_long_side * short_side // base),
+        canvases=canvases,
+        scale_jitter=(1.0, 1.0),
+    )
 
 
 def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):

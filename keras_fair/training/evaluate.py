@@ -26,6 +26,11 @@ def evaluate(
             detections, y["image_id"], x["image_shape"], y["original_shape"]
         )
         progress.add(len(y["image_id"]))
+    return summarize(evaluator)
+
+
+def summarize(evaluator: CocoEvaluator) -> dict:
+    """Return COCO's summary; that of masks, if any, is the entry "masks"."""
     report = evaluator.summarize()
     if "segm" in evaluator.iou_types:
         report["masks"] = evaluator.summarize("segm")

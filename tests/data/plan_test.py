@@ -172,3 +172,31 @@ def test_plan_of_coco_size_is_quick():
     shapes = np.random.default_rng(0).integers(400, 640, (118_000, 2))
     chunks = plan.training_rows(shapes, DataConfig(), 16, 0, 0)
     assert next(chunks).shape[0] > 7000
+
+
+def test_a_config_at_its_own_short_side_keeps_its_sizes():
+    config = DataConfig()
+
+    assert plan.at_short_side(config, 800) == config
+
+
+def test_canvases_follow_the_short_side():
+    config = plan.at_short_side(DataConfig(short_sides=(640, 800)), 400)
+
+    assert config.short_sides == (400,)
+    assert config.max_long_side == 666
+    # 400, 544 and 672 in multiples of 32.
+    assert config.canvases == ((416, 544), (544, 416), (416, 672), (672, 416))
+
+
+@pytest.mark.parametrize("short_side", range(400, 1300, 100))
+def test_every_image_fits_the_canvases_of_every_short_side(short_side):
+    sides = np.unique(np.geomspace(30, 3000, 40).astype(int))
+    shapes = np.array(list(itertools.product(sides, sides)))
+
+    plan.check_sizes(shapes, plan.at_short_side(DataConfig(), short_side))
+
+
+def test_a_short_side_without_pixels_is_an_error():
+    with pytest.raises(ValueError, match="1 pixel or more. Received: 0"):
+        plan.at_short_side(CONFIG, 0)
