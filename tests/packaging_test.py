@@ -221,8 +221,8 @@ def test_the_package_requires_what_it_imports_and_no_more():
 
 
 def test_extras_name_the_backends():
-    assert requirements("tensorflow") == {"tensorflow"}
-    assert requirements("tensorflow-cpu") == {"tensorflow-cpu"}
+    assert requirements("tensorflow") == {"tensorflow", "tensorboard"}
+    assert requirements("tensorflow-cpu") == {"tensorflow-cpu", "tensorboard"}
     assert requirements("jax") == {"jax"}
 
 

@@ -34,8 +34,8 @@ def check_batch(detections, image_id, image_shape, original_shape) -> Batch:
     """Check what `CocoEvaluator.update` receives, except the masks.
 
     Raises:
-        ValueError: a batch that breaks the contract, an inverted box, a score
-            that is not finite, or ids and shapes that do not fit.
+        ValueError: a batch that breaks the contract, an inverted box, or ids
+            and shapes that do not fit.
     """
     contract.check_detections(detections)
     arrays = {key: np.asarray(value) for key, value in detections.items()}
@@ -128,12 +128,12 @@ def _sides(name: str, values, batch: int):
 
 def _check_values(batch: Batch) -> None:
     boxes, scores = batch.detections["boxes"], batch.detections["scores"]
-    wrong = (boxes[..., 2:] < boxes[..., :2]).any(-1) | ~np.isfinite(scores)
+    wrong = (boxes[..., 2:] < boxes[..., :2]).any(-1)
     if wrong.any():
         image, row = np.argwhere(wrong)[0].tolist()
         raise ValueError(
-            "Expected boxes (x1, y1, x2, y2) with x2 >= x1 and y2 >= y1 and "
-            f"finite scores. Received: {boxes[image, row].tolist()}, score "
+            "Expected boxes (x1, y1, x2, y2) with x2 >= x1 and y2 >= "
+            f"y1. Received: {boxes[image, row].tolist()}, score "
             f"{scores[image, row]}, image id "
             f"{batch.image_ids[image]}."
         )
@@ -189,7 +189,7 @@ def _mask(mask: dict, shape: list[int]) -> dict:
         raise ValueError(
             "Expected a mask as a compressed RLE, as pycocotools.mask.encode "
             f"returns it, of the original image's size {shape}. Received: "
-            f"{type(counts).__name__} counts of size {list(rle['size'])}."
+            f"{type(counts).__name__} counts of size {list(mask['size'])}."
         )
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return {"size": shape, "counts": text}

@@ -74,12 +74,14 @@ def test_a_batch_that_breaks_the_contract_is_refused():
         convert.check_batch(batch, np.array([5]), SIZE, SIZE)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"boxes": [(8, 0, 0, 4)]}, {"scores": (np.nan,)}]
-)
-def test_an_inverted_box_or_a_nan_score_is_refused(changes):
+def test_an_inverted_box_is_refused():
     with pytest.raises(ValueError, match="Expected boxes .* image id 5"):
-        split(**changes)
+        split(boxes=[(8, 0, 0, 4)])
+
+
+def test_a_nan_score_is_refused():
+    with pytest.raises(ValueError, match="Expected finite boxes and scores"):
+        split(scores=(np.nan,))
 
 
 @pytest.mark.parametrize("image_id", [np.array([5.0]), np.array([5, 6]), 5])
