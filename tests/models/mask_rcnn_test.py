@@ -309,7 +309,8 @@ def test_softmax_masks_compete_with_the_background_of_a_pixel():
     labels = np.tile(np.int32([0, 1, 2]), (2, 1))
     found = tiny.runner(model.predict_masks)(x, boxes, labels)
     total = found.sum(1)  # the same box, every class
-    assert (total < 1.0).all() and (total > 0.0).all()
+    # The background has the rest, and float32 rounds the sum.
+    assert 0.0 <= total.min() < 0.9 and total.max() < 1.0 + 1e-6
     assert (found[:, 0] != found[:, 1]).any()
 
 
