@@ -195,6 +195,22 @@ class MaskRCNNConfig(FasterRCNNConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class KeypointRCNNConfig(FasterRCNNConfig):
+    """Mask R-CNN's keypoint variant: people's joints. Section 5."""
+
+    num_classes: int = 1  # person
+    num_keypoints: int = 17  # COCO's
+    keypoint_names: tuple[str, ...] = ()  # travel with the weights
+    keypoint_roi_size: int = 14  # heat maps have four times the side
+    keypoint_depth: int = 8  # 3x3 convolutions
+    keypoint_filters: int = 512
+    # Of the loss: the "visible" keypoints of the batch, or "all" that its
+    # positive RoIs could have (Detectron's alternative, of weight 4).
+    keypoint_normalizer: str = "visible"
+    keypoint_loss_weight: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where images and annotations are and how they become batches."""
 
@@ -217,6 +233,7 @@ class DataConfig:
     max_objects: int = 100  # M of the contract; more objects is an error
     with_masks: bool = False
     mask_size: int = 112  # S of the contract
+    with_keypoints: bool = False  # and train on images that have some
     on_bad_record: str = "error"  # "error" or "skip" (counted and logged)
     max_images: int = 0  # 0 is all; otherwise the first so many
     keep_empty: bool = False  # train on images without objects, too
@@ -244,7 +261,13 @@ class TrainConfig:
     initial_weights: str = ""  # .weights.h5 of a whole model
 
 
-ModelConfig = RetinaNetConfig | RPNConfig | MaskRCNNConfig | FasterRCNNConfig
+ModelConfig = (
+    RetinaNetConfig
+    | RPNConfig
+    | KeypointRCNNConfig
+    | MaskRCNNConfig
+    | FasterRCNNConfig
+)
 
 
 @dataclasses.dataclass(frozen=True)

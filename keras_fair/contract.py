@@ -1,7 +1,7 @@
 """The data contract: what `data` produces, `models` consume and return.
 
 B images, H x W the padded canvas, M ground-truth slots, D detection slots,
-S the side of a box-frame mask, K classes.
+S the side of a box-frame mask, K classes, P keypoints.
 
 Frame: float32 pixels of the network input, after resizing and before
 padding. They are continuous: column j covers [j, j + 1). A box is
@@ -16,6 +16,8 @@ corner of the canvas, which is zero right of it and below it.
         labels       int32 [B, M]          0..K-1; -1 is padding
         masks        uint8 [B, M, S, S]    optional; 0 or 1 in the box's frame
         has_mask     bool [B, M]           optional; False: box without a mask
+        keypoints    float32 [B, M, P, 3]  optional; x, y and 0, 1 or 2: not
+                                           labelled (zeros), hidden, visible
         image_id     int64 [B]             for evaluation only
         original_shape  int32 [B, 2]       for evaluation only
     detections
@@ -24,6 +26,8 @@ corner of the canvas, which is zero right of it and below it.
         labels       int32 [B, D]          -1 where padded
         num_detections  int32 [B]          the first so many rows are valid
         masks        float32 [B, D, S, S]  optional; probabilities, box frame
+        keypoints    float32 [B, D, P, 3]  optional; x, y, score; zeros where
+                                           padded
 
 An image without objects and a batch without objects are ordinary.
 """
@@ -65,7 +69,8 @@ def check_targets(y: dict, num_classes: int) -> None:
         ValueError: a missing key, a wrong dtype or shape, a label outside
             -1..num_classes-1, a box that is not finite or has no area, a
             padded row that is not zero, a mask that is not square or has
-            values other than 0 and 1, or one where `has_mask` is False.
+            values other than 0 and 1, or one where `has_mask` is False, a
+            keypoint that is not finite or, without a label, not zero.
     """
     boxes = _array(y, "boxes", "float32", (None, None, 4))
     labels = _array(y, "labels", "int32", boxes.shape[:2])
@@ -78,6 +83,8 @@ def check_targets(y: dict, num_classes: int) -> None:
     _check_boxes(boxes, valid)
     if "masks" in y:
         _check_masks(y, valid)
+    if "keypoints" in y:
+        _check_keypoints(y, valid)
 
 
 def check_detections(detections: dict) -> None:
@@ -107,6 +114,11 @@ def check_detections(detections: dict) -> None:
     if "masks" in detections:
         shape = (*boxes.shape[:2], None, None)
         _array(detections, "masks", "float32", shape)
+    if "keypoints" in detections:
+        shape = (*boxes.shape[:2], None, 3)
+        keypoints = _array(detections, "keypoints", "float32", shape)
+        if not np.isfinite(keypoints).all() or keypoints[~valid].any():
+            raise ValueError("Expected finite keypoints, zeros where padded.")
 
 
 def _check_boxes(boxes, valid) -> None:
@@ -137,6 +149,22 @@ def _check_masks(y: dict, valid) -> None:
         raise ValueError("Expected no has_mask that is True in a padded row.")
     if masks[~has_mask].any():
         raise ValueError("Expected zeros in a mask whose has_mask is False.")
+
+
+def _check_keypoints(y: dict, valid) -> None:
+    keypoints = _array(y, "keypoints", "float32", (*valid.shape, None, 3))
+    visibility = keypoints[..., 2]
+    wrong = ~np.isfinite(keypoints).all(-1) | ~np.isin(visibility, (0, 1, 2))
+    has_label = valid[..., None] & (visibility != 0)
+    wrong |= ~has_label & keypoints.any(-1)
+    if wrong.any():
+        image, row, index = np.argwhere(wrong)[0].tolist()
+        raise ValueError(
+            "Expected keypoints as finite x, y and 0, 1 or 2, and zeros where "
+            "that is 0 or the row is padding. Received: "
+            f"{keypoints[image, row, index].tolist()} in image {image}, row "
+            f"{row}, keypoint {index}."
+        )
 
 
 def _array(values: dict, key: str, dtype: str, shape: tuple):

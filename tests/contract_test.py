@@ -153,3 +153,38 @@ def test_bad_targets_are_refused(changes, message):
 def test_bad_detections_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         contract.check_detections(detections(**changes))
+
+
+KEYPOINTS = np.zeros((2, 3, 2, 3), np.float32)
+KEYPOINTS[0, 0] = [[2, 3, 1], [0, 0, 0]]
+
+
+def test_keypoints_that_obey_the_contract_pass():
+    contract.check_targets(targets(keypoints=KEYPOINTS), 1)
+    contract.check_detections(detections(keypoints=KEYPOINTS[:1]))
+
+
+@pytest.mark.parametrize(
+    ("where", "keypoint"),
+    [
+        ((0, 0, 1), [4, 5, 0]),  # not labelled
+        ((0, 1, 0), [4, 5, 2]),  # a padded row
+        ((0, 0, 0), [np.nan, 5, 2]),
+        ((0, 0, 0), [4, 5, 3]),
+    ],
+)
+def test_a_wrong_keypoint_is_named(where, keypoint):
+    keypoints = KEYPOINTS.copy()
+    keypoints[where] = keypoint
+    with pytest.raises(
+        ValueError, match=f"row {where[1]}, keypoint {where[2]}"
+    ):
+        contract.check_targets(targets(keypoints=keypoints), 1)
+
+
+@pytest.mark.parametrize(("row", "value"), [(2, 1.0), (0, np.inf)])
+def test_detected_keypoints_are_finite_and_zero_where_padded(row, value):
+    keypoints = np.zeros((1, 3, 2, 3), np.float32)
+    keypoints[0, row, 1, 0] = value
+    with pytest.raises(ValueError, match="finite keypoints, zeros where pad"):
+        contract.check_detections(detections(keypoints=keypoints))
