@@ -1,16 +1,34 @@
-"""A preset: one folder that holds a model and needs nothing else.
+"""A preset: a folder that holds a model, or a name of another library's.
 
-config.json        the model's config, its class names with it
+config.json        the model's config: classes, pixels, all its mathematics
 model.weights.h5   Keras's weights file, without optimiser state
+origin.json        of converted weights: whose they are, and their licence
+
+A name is "torchvision/maskrcnn_resnet50_fpn", and needs a file of weights.
 """
 
+import dataclasses
+import hashlib
 import json
+import os
 import pathlib
 
 from keras_fair import config_files
+from keras_fair.checkpoints import detectron2_models, torchvision_models
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
+ORIGIN_NAME = "origin.json"
+
+LIBRARIES = {
+    "torchvision": torchvision_models.MODELS,
+    "detectron2": detectron2_models.MODELS,
+}
+LICENCES = {
+    "torchvision": "BSD-3-Clause; trained on COCO, whose terms apply",
+    "detectron2": "CC-BY-SA-3.0 (model zoo); trained on COCO, whose terms "
+    "apply",
+}
 
 
 def read_config(folder: str):
@@ -23,8 +41,63 @@ def read_config(folder: str):
         if not (pathlib.Path(folder) / name).is_file():
             raise FileNotFoundError(
                 f"Expected a preset folder with {CONFIG_NAME} and "
-                f"{WEIGHTS_NAME}, as save_to_preset writes. {folder!r} has no "
-                f"{name}."
+                f"{WEIGHTS_NAME}, as save_to_preset writes, or the name of "
+                f"another library's model, with weights=. {str(folder)!r} "
+                f"has no {name}."
             )
     text = (pathlib.Path(folder) / CONFIG_NAME).read_text(encoding="utf-8")
     return config_files.from_dict(json.loads(text))
+
+
+def library_config(name: str):
+    """Return the config of another library's model.
+
+    Args:
+        name: "torchvision/maskrcnn_resnet50_fpn" or its like.
+
+    Raises:
+        ValueError: an unknown name; the message lists all.
+    """
+    library, _, model = name.partition("/")
+    if model not in LIBRARIES.get(library, {}):
+        names = [f"{k}/{m}" for k, models in LIBRARIES.items() for m in models]
+        raise ValueError(
+            f"Expected one of {', '.join(names)}. Received: {name!r}."
+        )
+    return LIBRARIES[library][model]
+
+
+def with_classes(config, num_classes: int | None):
+    """Return the config for another number of classes, without names.
+
+    The same number, or None, changes nothing.
+    """
+    if num_classes in (None, config.num_classes):
+        return config
+    changes = {"num_classes": num_classes, "class_names": ()}
+    if hasattr(config, "unused_logits"):
+        changes["unused_logits"] = 0
+    return dataclasses.replace(config, category_ids=(), **changes)
+
+
+def write_origin(folder: str, name: str, weights: str) -> None:
+    """Note whose weights these are, atomically.
+
+    Args:
+        folder: of the preset.
+        name: see `library_config`.
+        weights: the file they were read from.
+    """
+    with open(weights, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    origin = {
+        "model": name,
+        "file": os.path.basename(weights),
+        "sha256": digest,
+        "licence": LICENCES[name.partition("/")[0]],
+    }
+    path = os.path.join(folder, ORIGIN_NAME)
+    with open(f"{path}.part", "w", encoding="utf-8") as file:
+        json.dump(origin, file, indent=2)
+        file.write("\n")
+    os.replace(f"{path}.part", path)

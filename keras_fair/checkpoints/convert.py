@@ -61,6 +61,23 @@ def load_weights_from(
     return _load(model, arrays, table, library.IGNORED, keep)
 
 
+def copy_weights(source, model, *, keep: tuple[str, ...] = ()) -> Report:
+    """Give a model the weights of one of the same kind.
+
+    Args:
+        source: a detector with the same layers; may be `model` itself.
+        model: a detector.
+        keep: layers that stay as initialised.
+    """
+    weights, given = weights_by_name(model), weights_by_name(source)
+    kept = [path for path in weights if path.rpartition("/")[0] in keep]
+    loaded = [path for path in weights if path not in kept]
+    if source is not model:
+        for path in loaded:
+            weights[path].assign(given[path])
+    return Report(tuple(loaded), tuple(kept), ())
+
+
 def export_weights_to(model, path: str, target: str) -> None:
     """Write a detector's weights as the state dict of another library.
 

@@ -1,0 +1,32 @@
+"""A Mask R-CNN of torchvision's kind that is built in a second."""
+
+import dataclasses
+
+import keras
+
+from keras_fair import config
+from keras_fair.checkpoints import coco_categories
+from keras_fair.models import build_model
+
+MASK_RCNN = config.MaskRCNNConfig(
+    class_names=coco_categories.NAMES,
+    category_ids=coco_categories.IDS,
+    unused_logits=10,
+    backbone=config.BackboneConfig(name="resnet18", stem_filters=8),
+    pyramid=config.PyramidConfig(
+        filters=8, min_level=2, max_level=6, coarse="pool"
+    ),
+    box_head_units=(16, 16),
+    mask_depth=2,
+    mask_filters=8,
+)
+
+
+def model(seed: int = 0, **changes):
+    """Build it with random weights, its biases too."""
+    keras.utils.set_random_seed(seed)
+    made = build_model(dataclasses.replace(MASK_RCNN, **changes))
+    for weight in made.weights:
+        if weight.name in ("bias", "moving_mean"):
+            weight.assign(keras.random.normal(weight.shape))
+    return made
