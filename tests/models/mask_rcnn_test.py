@@ -378,7 +378,7 @@ def compiled_model(**arguments):
 
 @pytest.fixture(scope="module")
 def trained():
-    """A model that learned two images by heart under XLA.
+    """A model that learned two images by heart under XLA (minutes).
 
     Compiling is what takes the time, so it is done once: the model, the
     losses of each step, and the detections at the end.
@@ -389,6 +389,7 @@ def trained():
     return model, history, model.predict(x, verbose=0)
 
 
+@pytest.mark.slow
 def test_a_compiled_step_is_the_plain_step(trained):
     _, history, _ = trained
     plain = compiled_model(run_eagerly=True)
@@ -402,6 +403,7 @@ def test_a_compiled_step_is_the_plain_step(trained):
         }
 
 
+@pytest.mark.slow
 def test_compiled_prediction_is_plain_prediction(trained):
     model, _, found = trained
     x, _ = tiny.batch_with_masks()
@@ -410,6 +412,7 @@ def test_compiled_prediction_is_plain_prediction(trained):
         np.testing.assert_allclose(value, outputs[name], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_masks_of_what_was_seen_are_right(trained):
     _, history, found = trained
     assert history[-1]["mask_loss"] < 0.5 * history[0]["mask_loss"]
@@ -432,13 +435,14 @@ def test_masks_of_what_was_seen_are_right(trained):
         assert (inside & target).sum() > 0.7 * (inside | target).sum()
 
 
-def test_a_saved_model_is_the_same(trained, tmp_path):
-    model, _, _ = trained
+def test_a_saved_model_is_the_same(tmp_path):
+    model = compiled_model(run_eagerly=True)
+    model.train_on_batch(*tiny.batch_with_masks())
     model.save(tmp_path / "model.keras")
     read = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(read, MaskRCNN)
     assert read.config == model.config
-    assert int(read.optimizer.iterations) == 200
+    assert int(read.optimizer.iterations) == 1
     for found, expected in zip(
         read.get_weights(), model.get_weights(), strict=True
     ):
