@@ -35,11 +35,16 @@ def test_test_time_augmentation_scores_every_image(experiment, monkeypatch):
     dataset = CocoDataset.from_config(experiment.data, "val")
 
     report, evaluator = experiments.evaluate_augmented(
-        tiny.mask_rcnn(), dataset, experiment, short_sides=[64, 96], flip=True
+        # Scores of random weights stay near the prior.
+        tiny.retinanet(prior=0.2),
+        dataset,
+        experiment,
+        short_sides=[64, 96],
+        flip=True,
     )
 
-    assert report["num_images"] == report["masks"]["num_images"] == 3
-    assert evaluator.results("segm")
+    assert report["num_images"] == 3
+    assert evaluator.results()
 
 
 def test_an_image_without_canvas_is_found_before_the_work(experiment):

@@ -109,7 +109,7 @@ def test_a_single_view_is_not_suppressed_again():
     assert test_time.unite([FIRST], config) is FIRST
 
 
-def test_the_mask_predictor_gives_what_the_model_gives():
+def test_the_mask_predictor_gives_masks_of_objects_alone():
     model = tiny.mask_rcnn()
     x, y = tiny.batch()
 
@@ -117,8 +117,7 @@ def test_the_mask_predictor_gives_what_the_model_gives():
         {**x, "boxes": y["boxes"], "labels": y["labels"]}
     )
 
-    wanted = tiny.runner(model.predict_masks)(x, y["boxes"], y["labels"])
-    # Another graph may add in another order.
-    np.testing.assert_allclose(masks, wanted, atol=1e-5)
+    # tests/training/test_time_test.py compares them with the model's own.
+    assert masks.shape == (*y["labels"].shape, 28, 28)
     assert masks[y["labels"] >= 0].min() > 0
     assert not masks[y["labels"] < 0].any()
