@@ -1,4 +1,4 @@
-"""Changes of an image that move its boxes and masks along, in TensorFlow.
+"""Changes of an image that move its objects along, in TensorFlow.
 
 What is random is drawn in plan.py; here is only what it does.
 """
@@ -33,3 +33,17 @@ def flip_masks(masks):
         masks: uint8 [n, S, S].
     """
     return tf.reverse(masks, [2])
+
+
+def flip_keypoints(keypoints, width, order):
+    """Mirror keypoints left to right; a left eye becomes a right eye.
+
+    Args:
+        keypoints: float32 [n, P, 3], x and y in pixels, and 0, 1 or 2.
+        width: of the image, pixels, float32 scalar.
+        order: int32 [P], which keypoint takes the place of each; see
+            keypoints.flip_order.
+    """
+    x, y, visibility = tf.unstack(tf.gather(keypoints, order, axis=1), axis=2)
+    x = tf.where(visibility > 0, width - x, 0.0)  # not labelled stays zero
+    return tf.stack([x, y, visibility], axis=2)

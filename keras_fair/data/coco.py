@@ -16,7 +16,7 @@ from pycocotools import coco as pycoco
 
 from keras_fair.config import DataConfig
 from keras_fair.data import annotations as checks
-from keras_fair.data import rle
+from keras_fair.data import keypoints, rle
 
 MAX_LOGGED = 20  # bad records that are logged one by one
 
@@ -34,6 +34,8 @@ class Record:
         boxes: float32 [n, 4], xyxy in the image's pixels.
         labels: int32 [n], 0..K-1.
         masks: n times int32 [runs] (see rle.py), or None: box without mask.
+        keypoints: float32 [n, P, 3], see keypoints.py; P is 0 where they are
+            not read.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Record:
     boxes: np.ndarray
     labels: np.ndarray
     masks: tuple
+    keypoints: np.ndarray
 
 
 class CocoDataset:
@@ -55,6 +58,7 @@ class CocoDataset:
         annotations: path of an instances json.
         images: folder of the image files.
         with_masks: also read the segmentations.
+        with_keypoints: also read the keypoints, of a person_keypoints json.
         on_bad_record: "error" stops at the first fault; "skip" leaves bad
             images, annotations and categories out, logs and counts them.
         max_images: 0 is all; otherwise the first so many of the file.
@@ -63,6 +67,7 @@ class CocoDataset:
         records: list of `Record`, in the order of the file.
         category_ids: tuple of the K ids, ascending.
         class_names: tuple of the K names.
+        keypoint_names: tuple of the P names; empty where they are not read.
         skipped: Counter of what was left out: "category", "image" and
             "annotation" records, and the image files ("file") that proved
             unreadable while training or evaluating.
@@ -81,6 +86,7 @@ class CocoDataset:
         images: str,
         *,
         with_masks: bool = False,
+        with_keypoints: bool = False,
         on_bad_record: str = "error",
         max_images: int = 0,
     ):
@@ -92,6 +98,7 @@ class CocoDataset:
         self.path = annotations
         self.images_folder = images
         self.with_masks = with_masks
+        self.with_keypoints = with_keypoints
         self.on_bad_record = on_bad_record
         self.skipped = collections.Counter()
         self.num_empty_masks = 0
@@ -124,6 +131,7 @@ class CocoDataset:
             os.path.join(config.root, getattr(config, f"{split}_annotations")),
             os.path.join(config.root, getattr(config, f"{split}_images")),
             with_masks=config.with_masks,
+            with_keypoints=config.with_keypoints,
             on_bad_record=config.on_bad_record,
             max_images=config.max_images,
         )
@@ -144,7 +152,7 @@ class CocoDataset:
                 for image_id, (height, width) in sizes.items()
             ],
             "annotations": [
-                _complete(annotation)
+                _complete(annotation, len(self.keypoint_names))
                 for position, annotation in enumerate(content["annotations"])
                 if position not in self._bad_annotations
                 and annotation["image_id"] in sizes
@@ -182,16 +190,19 @@ class CocoDataset:
             logging.warning("Skipped: %s", message)
 
     def _read_categories(self, categories: list) -> None:
-        names = {}
+        known = {}
         for category in categories:
             try:
-                checks.check_id(category, names)
+                checks.check_id(category, known)
                 checks.check_category(category)
-                names[category["id"]] = category["name"]
+                known[category["id"]] = category
             except ValueError as fault:
                 self._refuse("category", category, fault)
-        self.category_ids = tuple(sorted(names))
-        self.class_names = tuple(names[i] for i in self.category_ids)
+        self.category_ids = tuple(sorted(known))
+        self.class_names = tuple(known[i]["name"] for i in self.category_ids)
+        self.keypoint_names = ()
+        if self.with_keypoints:
+            self.keypoint_names = keypoints.read_names(known.values())
 
     def _read_images(self, images: list, max_images: int) -> None:
         """Fill in the records, without objects, and the known ids."""
@@ -219,6 +230,7 @@ class CocoDataset:
             boxes=np.zeros((0, 4), np.float32),
             labels=np.zeros(0, np.int32),
             masks=(),
+            keypoints=np.zeros((0, len(self.keypoint_names), 3), np.float32),
         )
 
     def _read_annotations(self, annotations: list) -> None:
@@ -234,10 +246,10 @@ class CocoDataset:
                 # None: the image was skipped or is beyond max_images.
                 record = records.get(annotation["image_id"])
                 if record is not None:
-                    box, mask = self._read_object(annotation, record)
+                    box, *parts = self._read_object(annotation, record)
                     if not annotation.get("iscrowd"):
                         label = label_of[annotation["category_id"]]
-                        objects[record.image_id].append((box, label, mask))
+                        objects[record.image_id].append((box, label, *parts))
             except ValueError as fault:
                 self._bad_annotations.add(position)
                 self._refuse("annotation", annotation, fault)
@@ -247,28 +259,42 @@ class CocoDataset:
         ]
 
     def _read_object(self, annotation: dict, record: Record) -> tuple:
+        """Return an object's box, mask and keypoints."""
         height, width = record.height, record.width
         box = checks.read_box(annotation.get("bbox"), height, width)
-        if not self.with_masks or not annotation.get("segmentation"):
-            return box, None
-        mask = rle.read_segmentation(annotation["segmentation"], height, width)
+        points = keypoints.read(
+            annotation.get("keypoints") if self.with_keypoints else None,
+            len(self.keypoint_names),
+            height,
+            width,
+        )
+        segmentation = annotation.get("segmentation")
+        if not self.with_masks or not segmentation:
+            return box, None, points
+        mask = rle.read_segmentation(segmentation, height, width)
         self.num_empty_masks += mask is None
-        return box, mask
+        return box, mask, points
 
 
 def _with_objects(record: Record, objects: list) -> Record:
     if not objects:
         return record
-    boxes, labels, masks = zip(*objects)
+    boxes, labels, masks, points = zip(*objects)
     return dataclasses.replace(
         record,
         boxes=np.asarray(boxes, np.float32),
         labels=np.asarray(labels, np.int32),
         masks=masks,
+        keypoints=np.stack(points),
     )
 
 
-def _complete(annotation: dict) -> dict:
-    """Add the area and crowd flag that pycocotools cannot do without."""
+def _complete(annotation: dict, num_keypoints: int) -> dict:
+    """Add what pycocotools cannot do without."""
     _, _, width, height = annotation["bbox"]
-    return {"area": width * height, "iscrowd": 0, **annotation}
+    full = {"area": width * height, "iscrowd": 0, **annotation}
+    if num_keypoints:
+        full["keypoints"] = full.get("keypoints") or [0, 0, 0] * num_keypoints
+        labelled = sum(v > 0 for v in full["keypoints"][2::3])
+        full.setdefault("num_keypoints", labelled)
+    return full

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from keras_fair import contract
 from keras_fair.config import DataConfig
-from keras_fair.data import annotations, augment, transforms
+from keras_fair.data import annotations, augment, keypoints, transforms
 
 
 class Table(NamedTuple):
@@ -23,10 +23,13 @@ class Table(NamedTuple):
     labels: tf.Tensor  # int32 [N]
     run_splits: tf.Tensor  # int64 [N + 1], first run of each object
     run_ends: tf.Tensor  # int32 [R], cumulative counts (see rle.py)
+    keypoints: tf.Tensor  # float32 [N, P, 3], original pixels
+    flip_order: tf.Tensor  # int32 [P], see keypoints.py
 
 
-def make_table(records: list) -> Table:
+def make_table(records: list, keypoint_names: tuple = ()) -> Table:
     """Lay the records out as tensors."""
+    flip_order = keypoints.flip_order(keypoint_names)
     masks = list(itertools.chain.from_iterable(r.masks for r in records))
     run_splits = _splits(0 if mask is None else len(mask) for mask in masks)
     return Table(
@@ -38,6 +41,8 @@ def make_table(records: list) -> Table:
         labels=tf.constant(np.concatenate([r.labels for r in records])),
         run_splits=tf.constant(run_splits),
         run_ends=tf.constant(_run_ends(masks, run_splits)),
+        keypoints=tf.constant(np.concatenate([r.keypoints for r in records])),
+        flip_order=tf.constant(flip_order, tf.int32),
     )
 
 
@@ -126,7 +131,7 @@ def _log_skip(dataset, path, shape, expected) -> None:
 
 
 def _read_objects(index, shape, is_flipped, table: Table, config) -> dict:
-    """Return boxes, labels (and masks) of an image, padded to M."""
+    """Return boxes, labels (masks, keypoints) of an image, padded to M."""
     first, last = table.object_splits[index], table.object_splits[index + 1]
     original_boxes = table.boxes[first:last]
     boxes = transforms.scale_boxes(original_boxes, table.shapes[index], shape)
@@ -152,6 +157,12 @@ def _read_objects(index, shape, is_flipped, table: Table, config) -> dict:
         )
         y["masks"] = tf.where(is_flipped, augment.flip_masks(masks), masks)
         y["has_mask"] = splits[1:] > splits[:-1]
+    if config.with_keypoints:
+        points = transforms.scale_keypoints(
+            table.keypoints[first:last], table.shapes[index], shape
+        )
+        flipped = augment.flip_keypoints(points, width, table.flip_order)
+        y["keypoints"] = tf.where(is_flipped, flipped, points)
     return {
         key: _pad_rows(
             tf.gather(value, rows),

@@ -44,11 +44,12 @@ def make_dataset(
 
     Raises:
         ValueError: nothing to train on, an image with more objects than
-            `max_objects`, one that fits no canvas, or masks not read.
+            `max_objects`, one that fits no canvas, or masks or keypoints
+            that were not read.
     """
     _check_arguments(batch_size, start_step, shard)
     records = _usable_records(dataset, config, training)
-    table = examples.make_table(records)
+    table = examples.make_table(records, dataset.keypoint_names)
     shapes = table.shapes.numpy()
     plan.check_sizes(shapes, config)
     read = tf.function(
@@ -87,6 +88,11 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
         raise ValueError(
             "config.with_masks needs a CocoDataset(..., with_masks=True)."
         )
+    if config.with_keypoints and not dataset.with_keypoints:
+        raise ValueError(
+            "config.with_keypoints needs a CocoDataset(..., "
+            "with_keypoints=True)."
+        )
     for record in dataset.records:
         if len(record.labels) > config.max_objects:
             raise ValueError(
@@ -96,11 +102,12 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
             )
     records = dataset.records
     if training and not config.keep_empty:
-        records = [record for record in records if len(record.labels)]
+        records = [record for record in records if _teaches(record, config)]
         logging.info(
-            "%s: %d images without objects are left out of training",
+            "%s: %d images without objects%s are left out of training",
             dataset.path,
             len(dataset.records) - len(records),
+            " or without keypoints" if config.with_keypoints else "",
         )
     if not records:
         raise ValueError(
@@ -108,6 +115,13 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
             "without objects train only with data.keep_empty."
         )
     return records
+
+
+def _teaches(record, config: DataConfig) -> bool:
+    """Say if there is an object and, where those are wanted, a keypoint."""
+    if config.with_keypoints:
+        return bool(record.keypoints.any())
+    return len(record.labels) > 0
 
 
 def _training_rows(shapes, config, batch_size, seed, start_step, shard):

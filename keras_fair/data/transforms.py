@@ -84,6 +84,21 @@ def scale_boxes(boxes, original_shape, image_shape):
     return boxes / old * new
 
 
+def scale_keypoints(keypoints, original_shape, image_shape):
+    """Take keypoints from the pixels of one image size to those of another.
+
+    Args:
+        keypoints: float32 [n, P, 3], x and y in pixels, and the visibility.
+        original_shape: int32 [2], height and width they are in.
+        image_shape: int32 [2], height and width to take them to.
+    """
+    old, new = (
+        tf.concat([tf.cast(shape, tf.float32)[::-1], [1.0]], 0)
+        for shape in (original_shape, image_shape)
+    )
+    return keypoints / old * new
+
+
 def to_original(boxes, image_shape, original_shape):
     """Take boxes from network pixels back to the original image, in NumPy.
 

@@ -25,3 +25,17 @@ def test_flip_of_no_object_is_no_object():
     boxes = np.zeros((0, 4), np.float32)
     assert augment.flip_boxes(boxes, np.float32(10)).shape == (0, 4)
     assert augment.flip_masks(np.zeros((0, 5, 5), np.uint8)).shape == (0, 5, 5)
+
+
+def test_mirrored_keypoints_swap_sides_and_unlabelled_ones_stay_zero():
+    nose, left, right = [3, 1, 2], [4, 2, 1], [0, 0, 0]
+    found = augment.flip_keypoints(
+        np.array([[nose, left, right]], np.float32), np.float32(10), (0, 2, 1)
+    )
+    np.testing.assert_array_equal(found, [[[7, 1, 2], [0, 0, 0], [6, 2, 1]]])
+
+
+def test_flip_of_no_keypoints_is_none():
+    points = np.zeros((0, 3, 3), np.float32)
+    found = augment.flip_keypoints(points, np.float32(10), (0, 2, 1))
+    assert found.shape == (0, 3, 3)

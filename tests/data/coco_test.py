@@ -200,3 +200,35 @@ def test_real_masks_equal_pycocotools():
             runs = np.repeat(np.arange(len(counts)) % 2, counts)
             mask = runs.reshape(record.width, record.height).T
             np.testing.assert_array_equal(mask, truth.annToMask(annotation))
+
+
+def test_keypoints_are_read_where_asked_for(coco_files):
+    coco_files.add_keypoints()
+    files = coco_files.write()
+    dataset = coco.CocoDataset(*files, with_keypoints=True)
+    assert dataset.keypoint_names == ("nose", "left_eye", "right_eye")
+    first, second, third = (record.keypoints for record in dataset.records)
+    # The dog has none, the cat has none labelled.
+    np.testing.assert_array_equal(first, np.zeros((2, 3, 3)))
+    np.testing.assert_array_equal(
+        second, [[[10.5, 20.5, 2], [5.5, 15.5, 1], [0, 0, 0]]]
+    )
+    assert third.shape == (0, 3, 3)
+    without = coco.CocoDataset(*files)
+    assert without.keypoint_names == ()
+    assert without.records[0].keypoints.shape == (2, 0, 3)
+
+
+def test_a_wrong_keypoint_names_file_and_annotation(coco_files):
+    coco_files.add_keypoints()
+    coco_files.content["annotations"][2]["keypoints"][0] = 99
+    with pytest.raises(ValueError, match="annotation 3: a keypoint reaches"):
+        coco.CocoDataset(*coco_files.write(), with_keypoints=True)
+
+
+def test_to_coco_counts_keypoints(coco_files):
+    coco_files.add_keypoints()
+    dataset = coco.CocoDataset(*coco_files.write(), with_keypoints=True)
+    found = dataset.to_coco().loadAnns([1, 2, 3])
+    assert [each["num_keypoints"] for each in found] == [0, 0, 2]
+    assert found[0]["keypoints"] == [0] * 9  # the dog

@@ -71,6 +71,14 @@ class Files:
             path = folder / "images" / image["file_name"]
             Image.fromarray(pixels).save(path)
 
+    def add_keypoints(self) -> None:
+        """Give cats a nose and two eyes; the second of them is unlabelled."""
+        names = ["nose", "left_eye", "right_eye"]
+        self.content["categories"][1]["keypoints"] = names
+        second, third = self.content["annotations"][1:3]
+        second["keypoints"] = [0] * 9
+        third["keypoints"] = [10, 20, 2, 5, 15, 1, 0, 0, 0]
+
     def write(self) -> tuple[str, str]:
         """Write the json; return its path and the image folder."""
         with open(self.annotations_path, "w") as file:

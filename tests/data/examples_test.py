@@ -15,7 +15,7 @@ CONFIG = DataConfig(
 
 def read(dataset, row, config=CONFIG):
     """Read one row of a plan as NumPy, in a graph."""
-    table = examples.make_table(dataset.records)
+    table = examples.make_table(dataset.records, dataset.keypoint_names)
     function = tf.function(
         lambda r: examples.read_example(r, dataset, table, config),
         autograph=False,
@@ -128,3 +128,21 @@ def test_canvas_side_is_static_where_all_share_it(coco_files):
     ).element_spec
     assert spec[0]["images"].shape.as_list() == [128, None, 3]
     assert spec[1]["masks"].shape.as_list() == [4, 10, 10]
+
+
+@pytest.mark.parametrize("is_flipped", [0, 1])
+def test_keypoints_are_scaled_flipped_and_padded(coco_files, is_flipped):
+    coco_files.add_keypoints()
+    dataset = coco.CocoDataset(*coco_files.write(), with_keypoints=True)
+    config = DataConfig(
+        canvases=((128, 128),), max_objects=2, with_keypoints=True
+    )
+    # The image of 60 x 40 (height x width), twice as large.
+    _, y, _ = read(dataset, [1, is_flipped, 120, 80, 128, 128], config)
+    nose, left, nothing = [21, 41, 2], [11, 31, 1], [0, 0, 0]
+    if is_flipped:
+        expected = [[59, 41, 2], nothing, [69, 31, 1]]
+    else:
+        expected = [nose, left, nothing]
+    np.testing.assert_array_equal(y["keypoints"], [expected, [nothing] * 3])
+    assert y["keypoints"].dtype == np.float32

@@ -218,6 +218,21 @@ def test_masks_must_have_been_read(coco_files):
         take(dataset, small(with_masks=True), 1, batch_size=1)
 
 
+def test_keypoints_must_have_been_read(coco_files):
+    dataset = coco.CocoDataset(*coco_files.write())
+    with pytest.raises(ValueError, match="with_keypoints=True"):
+        take(dataset, small(with_keypoints=True), 1, batch_size=1)
+
+
+def test_images_with_keypoints_train_keypoints(coco_files):
+    coco_files.add_keypoints()
+    dataset = coco.CocoDataset(*coco_files.write(), with_keypoints=True)
+    batches = take(dataset, small(with_keypoints=True), 2, batch_size=2)
+    assert image_ids(batches).tolist() == [10] * 4
+    for _, y in batches:
+        assert y["keypoints"].shape[2:] == (3, 3)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"batch_size": 0}, {"start_step": -1}, {"shard": (2, 2)}],

@@ -197,3 +197,11 @@ def test_pixel_indices_of_many_huge_masks_do_not_overflow():
         2,
     )
     np.testing.assert_array_equal(sampled, [[[0, 1], [0, 1]]] * count)
+
+
+def test_keypoints_are_scaled_and_keep_their_visibility():
+    points = np.array([[[10, 20, 2], [0, 0, 0], [30, 40, 1]]], np.float32)
+    found = transforms.scale_keypoints(points, (40, 60), (80, 180))
+    np.testing.assert_array_equal(
+        found, [[[30, 40, 2], [0, 0, 0], [90, 80, 1]]]
+    )
