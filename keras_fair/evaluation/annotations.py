@@ -70,6 +70,25 @@ def check_masks(truth: coco.COCO, image_ids) -> None:
                 )
 
 
+def check_keypoints(truth: coco.COCO, image_ids, count: int) -> None:
+    """Check that every object of these images can be scored by keypoints.
+
+    Raises:
+        ValueError: an annotation without so many keypoints.
+    """
+    for image_id in image_ids:
+        for annotation in truth.imgToAnns[image_id]:
+            size = len(annotation.get("keypoints") or ())
+            if size != 3 * count or "num_keypoints" not in annotation:
+                raise ValueError(
+                    f"Expected {count} keypoints (one for each sigma), as x, "
+                    "y and visibility, and num_keypoints in every annotation, "
+                    f"to score keypoints. One of image id {image_id}, "
+                    f"category id {annotation['category_id']}, has {size} "
+                    "numbers."
+                )
+
+
 def _read_json(path) -> dict:
     with open(path, encoding="utf-8") as file:
         try:

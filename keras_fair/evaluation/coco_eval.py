@@ -15,7 +15,11 @@ from collections.abc import Sequence
 
 from keras_fair.evaluation import annotations, convert, scoring
 
-IOU_TYPES = ("bbox", "segm")  # pycocotools' names
+RESULT_KEYS = {  # of pycocotools' IoU types, the shape in a result record
+    "bbox": "bbox",
+    "segm": "segmentation",
+    "keypoints": "keypoints",
+}
 
 
 class CocoEvaluator:
@@ -40,6 +44,8 @@ class CocoEvaluator:
             `categories`, or the path of a JSON file of it. Left unchanged.
         category_ids: the category id of each label. By default the file's
             ids in ascending order.
+        keypoint_sigmas: how far each keypoint may be off, as a share of the
+            object's size; by default COCO's of a person.
 
     Raises:
         ValueError: ground truth or category ids that cannot be evaluated.
@@ -49,6 +55,7 @@ class CocoEvaluator:
         self,
         ground_truth: dict | str | os.PathLike,
         category_ids: Sequence[int] | None = None,
+        keypoint_sigmas: Sequence[float] = scoring.COCO_SIGMAS,
     ):
         self._truth = annotations.load(ground_truth)
         known = sorted(self._truth.cats)
@@ -60,6 +67,7 @@ class CocoEvaluator:
                 f"{known}."
             )
         self.category_ids = tuple(ids)
+        self.keypoint_sigmas = tuple(keypoint_sigmas)
         self._images = {}  # image id -> convert.ImageDetections
 
     @property
@@ -69,8 +77,12 @@ class CocoEvaluator:
 
     @property
     def iou_types(self) -> tuple[str, ...]:
-        """What can be summarized: "bbox", and "segm" if masks were given."""
-        return IOU_TYPES if self._has_masks() else IOU_TYPES[:1]
+        """What can be summarized: "bbox"; "segm" and "keypoints" if given."""
+        found = next(iter(self._images.values()), None)
+        has_masks = found is not None and found.rles is not None
+        has_keypoints = found is not None and found.keypoints is not None
+        given = {"bbox": True, "segm": has_masks, "keypoints": has_keypoints}
+        return tuple(name for name in RESULT_KEYS if given[name])
 
     def update(
         self, detections, image_id, image_shape, original_shape, rles=None
@@ -119,22 +131,22 @@ class CocoEvaluator:
         """Return the detections as COCO's result records, by image id.
 
         Args:
-            iou_type: "bbox" for records with `bbox` (x, y, width, height), or
-                "segm" for records with `segmentation`. The latter have no
+            iou_type: "bbox" for records with `bbox` (x, y, width, height),
+                "segm" for records with `segmentation`, "keypoints" for those
+                with `keypoints` (x, y, score of each). The latter two have no
                 `bbox`: pycocotools would take the object's size from it.
         """
         self._check_type(iou_type)
-        key = "bbox" if iou_type == "bbox" else "segmentation"
         records = []
         for image_id in self.image_ids:
             found = self._images[image_id]
-            shapes = found.boxes.tolist() if key == "bbox" else found.rles
+            shapes = _shapes(found, iou_type)
             columns = (found.category_ids.tolist(), found.scores.tolist())
             records += [
                 {
                     "image_id": image_id,
                     "category_id": category_id,
-                    key: shape,
+                    RESULT_KEYS[iou_type]: shape,
                     "score": score,
                 }
                 for shape, category_id, score in zip(
@@ -159,17 +171,18 @@ class CocoEvaluator:
         """Score everything gathered so far.
 
         Args:
-            iou_type: "bbox", or "segm" where masks were given.
+            iou_type: "bbox"; "segm" or "keypoints" where those were given.
             subsets: class names under a name of your choice, each reported
                 as if the data set had no other classes.
             partial: score only the images added so far. By default an image
                 of the ground truth that was not added is an error.
 
         Returns:
-            The twelve `scoring.METRICS` as floats from 0 to 1, NaN where the
-            ground truth has no such object (pycocotools says -1), and
+            `scoring.METRICS` (or KEYPOINT_METRICS) as floats from 0 to 1,
+            NaN where the ground truth has no such object (pycocotools says
+            -1), and
             `per_class`: {class name: AP}; NaN is no part of the mean.
-            `subsets`: {name: the twelve metrics}.
+            `subsets`: {name: these metrics}.
             `iou_type` and `num_images`: what was scored.
 
         Raises:
@@ -184,8 +197,16 @@ class CocoEvaluator:
         }
         if iou_type == "segm":
             annotations.check_masks(self._truth, self.image_ids)
+        if iou_type == "keypoints":
+            annotations.check_keypoints(
+                self._truth, self.image_ids, len(self.keypoint_sigmas)
+            )
         scored = scoring.score(
-            self._truth, self.results(iou_type), self.image_ids, iou_type
+            self._truth,
+            self.results(iou_type),
+            self.image_ids,
+            iou_type,
+            self.keypoint_sigmas,
         )
         per_class = {k: scoring.metrics(scored, [ids[k]])["AP"] for k in ids}
         return {
@@ -198,9 +219,6 @@ class CocoEvaluator:
             "iou_type": iou_type,
             "num_images": len(self._images),
         }
-
-    def _has_masks(self) -> bool:
-        return any(d.rles is not None for d in self._images.values())
 
     def _add(self, added: list) -> None:
         seen = set(self._images)
@@ -217,10 +235,14 @@ class CocoEvaluator:
                 )
             seen.add(image_id)
         together = {**self._images, **dict(added)}
-        if len({d.rles is None for d in together.values()}) > 1:
+        given = {
+            (d.rles is None, d.keypoints is None) for d in together.values()
+        }
+        if len(given) > 1:
             raise ValueError(
-                "Expected rles for every image or for none, to know whether "
-                'to score "segm". Give empty lists where nothing was found.'
+                "Expected rles for every image or for none, and so keypoints, "
+                'to know whether to score "segm" or "keypoints". Give empty '
+                "lists where nothing was found."
             )
         self._images = together
 
@@ -240,7 +262,8 @@ class CocoEvaluator:
         if iou_type not in self.iou_types:
             raise ValueError(
                 f"Expected iou_type one of {self.iou_types}. Received: "
-                f'{iou_type!r}. ("segm" needs rles in every update.)'
+                f'{iou_type!r}. ("segm" needs masks in every update, '
+                '"keypoints" keypoints.)'
             )
 
     def _check_complete(self, partial: bool) -> None:
@@ -252,6 +275,14 @@ class CocoEvaluator:
                 "detections where nothing was found, or pass partial=True "
                 "to score the images added so far (at least one)."
             )
+
+
+def _shapes(found: convert.ImageDetections, iou_type: str) -> list:
+    if iou_type == "segm":
+        return found.rles
+    if iou_type == "keypoints":
+        return [keypoints.ravel().tolist() for keypoints in found.keypoints]
+    return found.boxes.tolist()
 
 
 def _chosen(name: str, classes: Sequence[str], ids: dict) -> list[int]:

@@ -1,6 +1,6 @@
 """Detections of a batch in the network's frame -> of images in their own.
 
-B images, D detection slots, N detections of one image.
+B images, D detection slots, N detections of one image, P keypoints.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,7 @@ class ImageDetections(NamedTuple):
     scores: np.ndarray  # float32 [N]
     category_ids: np.ndarray  # int64 [N]
     rles: list | None  # N masks {"size": [height, width], "counts": str}
+    keypoints: np.ndarray | None = None  # float64 [N, P, 3], x, y, score
 
 
 def check_batch(detections, image_id, image_shape, original_shape) -> Batch:
@@ -73,12 +74,14 @@ def split(
     if rles is None and "masks" in batch.detections:
         rles = _paste(batch, boxes)
     masks = _masks(rles, count, batch.original_shape)
+    keypoints = _original_keypoints(batch)
     return [
         ImageDetections(
             boxes[row, :valid],
             scores[row, :valid],
             categories[row, :valid],
             masks[row],
+            None if keypoints is None else keypoints[row, :valid],
         )
         for row, valid in enumerate(count)
     ]
@@ -155,6 +158,20 @@ def _original_boxes(boxes, image_shape, original_shape):
     scale = limit / np.tile(image_shape[:, None, ::-1], 2)
     boxes = np.clip(boxes * scale, 0.0, limit)  # [B, D, 4]
     return np.concatenate([boxes[..., :2], boxes[..., 2:] - boxes[..., :2]], -1)
+
+
+def _original_keypoints(batch: Batch):
+    """Scale keypoints to COCO's frame, in which pixel 0 is at 0, not 0.5.
+
+    Returns:
+        float64 [B, D, P, 3], x, y and score; or None if there are none.
+    """
+    if "keypoints" not in batch.detections:
+        return None
+    keypoints = batch.detections["keypoints"].astype("float64")
+    scale = batch.original_shape[:, ::-1] / batch.image_shape[:, ::-1]
+    places = keypoints[..., :2] * scale[:, None, None] - 0.5
+    return np.concatenate([places, keypoints[..., 2:]], axis=-1)
 
 
 def _categories(labels, category_ids: Sequence[int]):

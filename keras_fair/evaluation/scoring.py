@@ -5,6 +5,7 @@ import copy
 import io
 import math
 
+import numpy as np
 from pycocotools import coco, cocoeval
 
 METRICS = {  # in the order of COCOeval.stats: IoU, object size, detections
@@ -21,11 +22,29 @@ METRICS = {  # in the order of COCOeval.stats: IoU, object size, detections
     "ARm": ("0.50:0.95", "medium", 100),
     "ARl": ("0.50:0.95", "large", 100),
 }
+KEYPOINT_METRICS = {  # the same of COCOeval for "keypoints"
+    "AP": ("0.50:0.95", "all", 20),
+    "AP50": ("0.50", "all", 20),
+    "AP75": ("0.75", "all", 20),
+    "APm": ("0.50:0.95", "medium", 20),
+    "APl": ("0.50:0.95", "large", 20),
+    "AR": ("0.50:0.95", "all", 20),
+    "AR50": ("0.50", "all", 20),
+    "AR75": ("0.75", "all", 20),
+    "ARm": ("0.50:0.95", "medium", 20),
+    "ARl": ("0.50:0.95", "large", 20),
+}
+# COCO's falloff of each of a person's 17 keypoints, of the object's size.
+COCO_SIGMAS = tuple(cocoeval.Params("keypoints").kpt_oks_sigmas.tolist())
 TABLE_WIDTH = 79  # characters
 
 
 def score(
-    truth: coco.COCO, records: list, image_ids: list, iou_type: str
+    truth: coco.COCO,
+    records: list,
+    image_ids: list,
+    iou_type: str,
+    sigmas: tuple[float, ...] = COCO_SIGMAS,
 ) -> cocoeval.COCOeval:
     """Match COCO result records with the truth of these images, in silence.
 
@@ -33,7 +52,8 @@ def score(
         truth: ground truth, see annotations.load.
         records: COCO result records; none is an ordinary case.
         image_ids: the images to score, at least one.
-        iou_type: "bbox" or "segm".
+        iou_type: "bbox", "segm" or "keypoints".
+        sigmas: of "keypoints", the falloff of each.
 
     Returns:
         The COCOeval, accumulated.
@@ -47,13 +67,14 @@ def score(
             found.createIndex()
         scored = cocoeval.COCOeval(truth, found, iou_type)
         scored.params.imgIds = list(image_ids)
+        scored.params.kpt_oks_sigmas = np.array(sigmas)
         scored.evaluate()
         scored.accumulate()
     return scored
 
 
 def metrics(scored: cocoeval.COCOeval, category_ids: list) -> dict:
-    """Return the twelve `METRICS` over these categories alone.
+    """Return `METRICS`, or `KEYPOINT_METRICS`, over these categories alone.
 
     COCOeval treats each category on its own and averages over all of them in
     `summarize`, so a summary of a part of its tables is exactly what COCOeval
@@ -76,10 +97,15 @@ def metrics(scored: cocoeval.COCOeval, category_ids: list) -> dict:
     }
     with contextlib.redirect_stdout(io.StringIO()):
         part.summarize()
+    names = _metrics(scored.params.iouType)
     return {
         name: math.nan if value == -1 else float(value)
-        for name, value in zip(METRICS, part.stats, strict=True)
+        for name, value in zip(names, part.stats, strict=True)
     }
+
+
+def _metrics(iou_type: str) -> dict:
+    return KEYPOINT_METRICS if iou_type == "keypoints" else METRICS
 
 
 def format_report(report: dict) -> str:
@@ -93,14 +119,15 @@ def format_report(report: dict) -> str:
         "",
         f"{'metric':<8}{'value':>6}  {'IoU':<11}{'objects':<9}detections",
     ]
-    for name, (iou, size, detections) in METRICS.items():
+    for name, (iou, size, detections) in _metrics(report["iou_type"]).items():
         value = _number(report[name])
         lines.append(f"{name:<8}{value:>6}  {iou:<11}{size:<9}{detections}")
     if report["subsets"]:
         lines += ["", *_subset_table(report["subsets"])]
     lines += ["", "AP of each class", *_class_table(report["per_class"])]
-    if "masks" in report:
-        lines += ["", format_report(report["masks"])]
+    for part in ("masks", "keypoints"):
+        if part in report:
+            lines += ["", format_report(report[part])]
     return "\n".join(lines)
 
 
@@ -109,7 +136,8 @@ def _number(value: float) -> str:
 
 
 def _subset_table(subsets: dict) -> list[str]:
-    names = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+    some = next(iter(subsets.values()))
+    names = [name for name in some if name.startswith("AP")]
     width = max(len("subset"), *map(len, subsets))
     heads = "".join(f"{name:>8}" for name in names)
     lines = [f"{'subset':<{width}}{heads}"]

@@ -10,7 +10,8 @@ def evaluate(
 ) -> dict:
     """Predict every image once and return COCO's summary.
 
-    That of the masks, if the model finds any, is the entry "masks".
+    Those of masks and keypoints, if the model finds any, are the entries
+    "masks" and "keypoints".
 
     Args:
         model: a detector.
@@ -34,4 +35,6 @@ def summarize(evaluator: CocoEvaluator) -> dict:
     report = evaluator.summarize()
     if "segm" in evaluator.iou_types:
         report["masks"] = evaluator.summarize("segm")
+    if "keypoints" in evaluator.iou_types:
+        report["keypoints"] = evaluator.summarize("keypoints")
     return report

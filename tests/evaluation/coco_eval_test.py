@@ -505,3 +505,87 @@ def test_the_masks_of_the_ground_truth_score_one(tmp_path):
         coco_tiny_path(), results, "segm", image_ids=image_ids
     )
     np.testing.assert_array_equal([report[m] for m in METRICS], expected)
+
+
+POSE = np.array([[30.0, 20, 2], [50, 20, 1], [40, 60, 2]])
+
+
+def people(keypoints=POSE):
+    """One person of 60 x 80 in image 1, a crowd in image 2."""
+    person = annotation(1, 1, 7, [10, 10, 60, 80], num_keypoints=3)
+    crowd = annotation(2, 2, 7, [10, 10, 60, 80], num_keypoints=0)
+    person["keypoints"] = keypoints.ravel().tolist()
+    crowd.update(keypoints=[0] * 9, iscrowd=1)
+    return ground_truth([person, crowd], num_images=2)
+
+
+def find_people(evaluator, shift=0.0, scale=2):
+    """Add the person of both images, found at `scale` times the size."""
+    found = detections([(10, 10, 70, 90, 0.9, SQUARE)], [])
+    found["boxes"] *= scale
+    points = np.zeros((2, 2, 3, 3), "float32")
+    # Pixel 0 of COCO is our 0.5.
+    points[0, 0, :, :2] = (POSE[:, :2] + shift + 0.5) * scale
+    points[0, 0, :, 2] = 0.7
+    shapes = np.tile([[100, 200]], (2, 1))
+    evaluator.update(
+        {**found, "keypoints": points}, [1, 2], shapes * scale, shapes
+    )
+
+
+def test_the_true_keypoints_score_one():
+    evaluator = evaluation.CocoEvaluator(people(), keypoint_sigmas=[0.05] * 3)
+    find_people(evaluator)
+    assert evaluator.iou_types == ("bbox", "keypoints")
+    report = evaluator.summarize("keypoints")
+    # pycocotools adds 2e-16 to a denominator.
+    assert report["AP"] == pytest.approx(1.0, abs=1e-12)
+    assert report["per_class"]["square"] == report["AP"]
+    assert (report["AR"], report["ARm"]) == (1.0, 1.0)
+    assert math.isnan(report["APl"])  # 60 x 80 is medium
+    record = evaluator.results("keypoints")[0]
+    assert sorted(record) == ["category_id", "image_id", "keypoints", "score"]
+    np.testing.assert_allclose(
+        np.reshape(record["keypoints"], (3, 3)),
+        np.c_[POSE[:, :2], [0.7] * 3],
+        rtol=1e-6,
+    )
+    assert "keypoints, 2 images" in evaluation.format_report(report)
+    json.dumps(record)
+
+
+def test_keypoints_that_are_off_pass_as_many_thresholds_as_oks_says():
+    sigma, shift = 0.05, 4.0
+    evaluator = evaluation.CocoEvaluator(people(), keypoint_sigmas=[sigma] * 3)
+    find_people(evaluator, shift=shift)
+    # COCO's object keypoint similarity of a shift in x and y.
+    similarity = np.exp(-2 * shift**2 / (2 * (2 * sigma) ** 2 * 60 * 80))
+    expected = np.mean(np.linspace(0.5, 0.95, 10) <= similarity)
+    assert 0 < expected < 1
+    report = evaluator.summarize("keypoints")
+    assert report["AP"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_seventeen_keypoints_of_coco_are_the_default():
+    evaluator = evaluation.CocoEvaluator(people())
+    assert len(evaluator.keypoint_sigmas) == 17
+    find_people(evaluator)
+    with pytest.raises(ValueError, match="Expected 17 keypoints.*has 9 numb"):
+        evaluator.summarize("keypoints")
+
+
+def test_no_person_found_scores_zero():
+    evaluator = evaluation.CocoEvaluator(people(), keypoint_sigmas=[0.05] * 3)
+    found = {**detections([], []), "keypoints": np.zeros((2, 2, 3, 3), "f4")}
+    shapes = np.tile([[100, 200]], (2, 1))
+    evaluator.update(found, [1, 2], shapes, shapes)
+    assert evaluator.summarize("keypoints")["AP"] == 0.0
+
+
+def test_keypoints_in_only_some_images_are_refused():
+    evaluator = evaluation.CocoEvaluator(ground_truth(num_images=3))
+    find_people(evaluator)
+    with pytest.raises(ValueError, match="and so keypoints"):
+        update(evaluator, [], first_id=3)
+    with pytest.raises(ValueError, match='"segm" needs masks in every'):
+        evaluator.summarize("segm")

@@ -97,3 +97,18 @@ def test_report_of_many_classes_stays_within_a_terminal():
     text = scoring.format_report(report(per_class=names))
     assert max(map(len, text.splitlines())) <= 79
     assert all(name in text for name in names)
+
+
+def test_report_of_keypoints_has_their_metrics():
+    values = dict.fromkeys(scoring.KEYPOINT_METRICS, 0.125)
+    keypoints = report(iou_type="keypoints", **values)
+    keypoints["subsets"] = {"tall": values}
+    lines = scoring.format_report(report(keypoints=keypoints)).splitlines()
+    start = lines.index("COCO evaluation: keypoints, 8 images")
+    assert lines[start + 3 : start + 7] == [
+        "AP       0.125  0.50:0.95  all      20",
+        "AP50     0.125  0.50       all      20",
+        "AP75     0.125  0.75       all      20",
+        "APm      0.125  0.50:0.95  medium   20",
+    ]
+    assert ["tall", *["0.125"] * 5] in [line.split() for line in lines]
