@@ -14,7 +14,11 @@ import os
 import pathlib
 
 from keras_fair import config_files
-from keras_fair.checkpoints import detectron2_models, torchvision_models
+from keras_fair.checkpoints import (
+    convert,
+    detectron2_models,
+    torchvision_models,
+)
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.weights.h5"
@@ -65,6 +69,57 @@ def library_config(name: str):
             f"Expected one of {', '.join(names)}. Received: {name!r}."
         )
     return LIBRARIES[library][model]
+
+
+def load_model(
+    model_class,
+    name_or_folder: str,
+    weights: str = "",
+    num_classes: int | None = None,
+    **kwargs,
+):
+    """Build a model with the weights of a folder or of another library.
+
+    Example:
+        >>> model = MaskRCNN.from_preset(
+        ...     "torchvision/maskrcnn_resnet50_fpn", weights="file.pth",
+        ...     num_classes=3)
+        >>> model.loading_report.kept  # as initialised
+        ('box_head/class_logits/kernel', ...)
+
+    Args:
+        model_class: a Detector; the preset must be of its kind.
+        name_or_folder: a preset folder; with `weights`, the name of another
+            library's model.
+        weights: that library's file; see checkpoints.readers.
+        num_classes: of another data set. The layers that depend on it start
+            anew; class names are left out.
+        **kwargs: of the model.
+
+    Returns:
+        The model; its `loading_report` says what was loaded and what not.
+
+    Raises:
+        FileNotFoundError: no such folder.
+        ValueError: an unknown name, or weights that do not fit.
+        TypeError: a preset of another model.
+    """
+    if weights:
+        config = library_config(name_or_folder)
+    else:
+        config = read_config(name_or_folder)
+    wanted = with_classes(config, num_classes)
+    keep = () if wanted == config else convert.class_layers(config)
+    model = model_class(wanted, **kwargs)
+    if weights:
+        library = name_or_folder.partition("/")[0]
+        report = convert.load_weights_from(model, weights, library, keep=keep)
+    else:
+        full = model_class(config, **kwargs) if keep else model
+        full.load_weights(os.path.join(name_or_folder, WEIGHTS_NAME))
+        report = convert.copy_weights(full, model, keep=keep)
+    model.loading_report = report
+    return model
 
 
 def with_classes(config, num_classes: int | None):

@@ -16,7 +16,6 @@ import keras
 from keras import ops
 
 from keras_fair import config_files, contract, optimizers, presets
-from keras_fair.checkpoints import convert
 from keras_fair.layers.feature_pyramid import FeaturePyramid
 from keras_fair.models import backbones, inputs
 from keras_fair.ops import anchors, compiled
@@ -217,48 +216,10 @@ class Detector(keras.Model):
         num_classes: int | None = None,
         **kwargs,
     ):
-        """Read a model and its weights: a folder's or another library's.
-
-        Example:
-            >>> model = MaskRCNN.from_preset(
-            ...     "torchvision/maskrcnn_resnet50_fpn", weights="file.pth",
-            ...     num_classes=3)
-            >>> model.loading_report.kept  # as initialised
-            ('box_head/class_logits/kernel', ...)
-
-        Args:
-            name_or_folder: a preset folder; with `weights`, the name of
-                another library's model. See presets.py.
-            weights: that library's file; see checkpoints.readers.
-            num_classes: of another data set. The layers that depend on it
-                start anew; class names are left out.
-            **kwargs: of the model.
-
-        Raises:
-            FileNotFoundError: no such folder.
-            ValueError: an unknown name, or weights that do not fit.
-            TypeError: a preset of another model.
-        """
-        if weights:
-            config = presets.library_config(name_or_folder)
-        else:
-            config = presets.read_config(name_or_folder)
-        wanted = presets.with_classes(config, num_classes)
-        keep = () if wanted == config else convert.class_layers(config)
-        model = cls(wanted, **kwargs)
-        if weights:
-            library = name_or_folder.partition("/")[0]
-            report = convert.load_weights_from(
-                model, weights, library, keep=keep
-            )
-        else:
-            full = model if wanted == config else cls(config, **kwargs)
-            full.load_weights(
-                os.path.join(name_or_folder, presets.WEIGHTS_NAME)
-            )
-            report = convert.copy_weights(full, model, keep=keep)
-        model.loading_report = report
-        return model
+        """Read a model and its weights; see presets.load_model."""
+        return presets.load_model(
+            cls, name_or_folder, weights, num_classes, **kwargs
+        )
 
     def save_to_preset(self, folder: str) -> None:
         """Write config and weights to a folder; both atomically."""
