@@ -21,17 +21,26 @@ from keras_fair import (
 )
 from keras_fair.config import (
     FasterRCNNConfig,
+    KeypointRCNNConfig,
     MaskRCNNConfig,
     RetinaNetConfig,
     RPNConfig,
 )
-from keras_fair.models import RPN, FasterRCNN, MaskRCNN, RetinaNet
+from keras_fair.models import (
+    RPN,
+    FasterRCNN,
+    KeypointRCNN,
+    MaskRCNN,
+    RetinaNet,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FasterRCNN",
     "FasterRCNNConfig",
+    "KeypointRCNN",
+    "KeypointRCNNConfig",
     "MaskRCNN",
     "MaskRCNNConfig",
     "RPN",

@@ -234,6 +234,7 @@ class DataConfig:
     with_masks: bool = False
     mask_size: int = 112  # S of the contract
     with_keypoints: bool = False  # and train on images that have some
+    keypoint_sigmas: tuple[float, ...] = ()  # of evaluation; () is COCO's 17
     on_bad_record: str = "error"  # "error" or "skip" (counted and logged)
     max_images: int = 0  # 0 is all; otherwise the first so many
     keep_empty: bool = False  # train on images without objects, too

@@ -45,7 +45,7 @@ class CocoEvaluator:
         category_ids: the category id of each label. By default the file's
             ids in ascending order.
         keypoint_sigmas: how far each keypoint may be off, as a share of the
-            object's size; by default COCO's of a person.
+            object's size; none is COCO's 17 of a person.
 
     Raises:
         ValueError: ground truth or category ids that cannot be evaluated.
@@ -55,7 +55,7 @@ class CocoEvaluator:
         self,
         ground_truth: dict | str | os.PathLike,
         category_ids: Sequence[int] | None = None,
-        keypoint_sigmas: Sequence[float] = scoring.COCO_SIGMAS,
+        keypoint_sigmas: Sequence[float] = (),
     ):
         self._truth = annotations.load(ground_truth)
         known = sorted(self._truth.cats)
@@ -67,7 +67,7 @@ class CocoEvaluator:
                 f"{known}."
             )
         self.category_ids = tuple(ids)
-        self.keypoint_sigmas = tuple(keypoint_sigmas)
+        self.keypoint_sigmas = tuple(keypoint_sigmas) or scoring.COCO_SIGMAS
         self._images = {}  # image id -> convert.ImageDetections
 
     @property

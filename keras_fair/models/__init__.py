@@ -3,12 +3,14 @@
 from keras_fair import presets
 from keras_fair.config import (
     FasterRCNNConfig,
+    KeypointRCNNConfig,
     MaskRCNNConfig,
     RetinaNetConfig,
     RPNConfig,
 )
 from keras_fair.models.backbones import as_backbone, build_backbone
 from keras_fair.models.faster_rcnn import FasterRCNN
+from keras_fair.models.keypoint_rcnn import KeypointRCNN
 from keras_fair.models.mask_rcnn import MaskRCNN
 from keras_fair.models.retinanet import RetinaNet
 from keras_fair.models.rpn import RPN
@@ -17,6 +19,7 @@ __all__ = [
     "MODELS",
     "RPN",
     "FasterRCNN",
+    "KeypointRCNN",
     "MaskRCNN",
     "RetinaNet",
     "as_backbone",
@@ -29,6 +32,7 @@ MODELS = {
     RetinaNetConfig: RetinaNet,
     RPNConfig: RPN,
     FasterRCNNConfig: FasterRCNN,
+    KeypointRCNNConfig: KeypointRCNN,
     MaskRCNNConfig: MaskRCNN,
 }
 

@@ -66,7 +66,7 @@ def decode_heatmaps(logits, boxes):
 
     Returns:
         float32 [B, R, K, 3]: x, y in pixels and the score, the softmax over
-        the cells taken at that pixel: 0 to about 1.
+        the cells taken at that pixel, 0 to 1.
     """
     size, count = logits.shape[3], logits.shape[4]
     maps = ops.transpose(ops.cast(logits, "float32"), (0, 1, 4, 2, 3))
@@ -80,8 +80,10 @@ def decode_heatmaps(logits, boxes):
     pixels = ops.ceil(sides)  # [N, 2], how many there are
     pixel, value = _strongest_pixel(maps, pixels)
     position = corners[:, :2] + (pixel + 0.5) * sides / pixels
-    score = ops.exp(value) / ops.sum(ops.exp(maps), axis=(1, 2))
-    found = ops.concatenate([position, score[:, None]], axis=1)
+    # Interpolation overshoots; above 1 (Detectron2 lets it) is no score.
+    score = value - ops.logsumexp(maps, axis=(1, 2))
+    score = ops.exp(ops.minimum(score, 0.0))[:, None]
+    found = ops.concatenate([position, score], axis=1)
     return ops.reshape(found, (*ops.shape(logits)[:2], count, 3))
 
 

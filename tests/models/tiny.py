@@ -6,13 +6,20 @@ from keras import ops
 
 from keras_fair.config import (
     FasterRCNNConfig,
+    KeypointRCNNConfig,
     MaskRCNNConfig,
     ProposalConfig,
     PyramidConfig,
     RetinaNetConfig,
     RPNConfig,
 )
-from keras_fair.models import RPN, FasterRCNN, MaskRCNN, RetinaNet
+from keras_fair.models import (
+    RPN,
+    FasterRCNN,
+    KeypointRCNN,
+    MaskRCNN,
+    RetinaNet,
+)
 from tests import modes
 
 HEIGHT, WIDTH = 64, 96
@@ -80,6 +87,15 @@ def mask_rcnn_config(**changes) -> MaskRCNNConfig:
     return MaskRCNNConfig(**{**values, **changes})
 
 
+def keypoint_rcnn_config(**changes) -> KeypointRCNNConfig:
+    keypoints = {
+        "num_keypoints": 3,
+        "keypoint_depth": 1,
+        "keypoint_filters": 8,
+    }
+    return KeypointRCNNConfig(**{**_two_stages(), **keypoints, **changes})
+
+
 def _first_stage() -> dict:
     pyramid = PyramidConfig(filters=8, min_level=2, max_level=6, coarse="pool")
     return {"pyramid": pyramid, "proposals": proposals()}
@@ -109,6 +125,13 @@ def mask_rcnn(seed: int = 0, dtype=None, **changes) -> MaskRCNN:
     return MaskRCNN(mask_rcnn_config(**changes), backbone(dtype), dtype=dtype)
 
 
+def keypoint_rcnn(seed: int = 0, dtype=None, **changes) -> KeypointRCNN:
+    """Return a Keypoint R-CNN on `backbone`; see `rpn`."""
+    keras.utils.set_random_seed(seed)
+    config = keypoint_rcnn_config(**changes)
+    return KeypointRCNN(config, backbone(dtype), dtype=dtype)
+
+
 def batch(seed: int = 0, size: int = 2, empty: bool = False):
     """Return x and y of contract.py: noise with bright boxes in it."""
     random = np.random.default_rng(seed)
@@ -136,6 +159,25 @@ def batch_with_masks(empty: bool = False):
     triangle = np.tril(np.ones((28, 28), "uint8"))
     y["has_mask"] = y["labels"] >= 0
     y["masks"] = y["has_mask"][..., None, None] * triangle
+    return x, y
+
+
+def batch_with_keypoints(empty: bool = False):
+    """Return `batch` with three keypoints, the third hidden or not labelled.
+
+    They are a pixel inside the box's left upper, right lower and right upper
+    corner.
+    """
+    x, y = batch(empty=empty)
+    x1, y1, x2, y2 = np.moveaxis(y["boxes"] + [1, 1, -1, -1], -1, 0)
+    places = np.stack([x1, y1, x2, y2, x2, y1], -1)
+    places = places.reshape(*y["labels"].shape, 3, 2)
+    visibility = np.tile(np.float32([2, 2, 1]), (*y["labels"].shape, 1))
+    visibility[1, 0, 2] = 0
+    visibility[y["labels"] < 0] = 0
+    places = np.where(visibility[..., None] > 0, places, 0)
+    keypoints = np.concatenate([places, visibility[..., None]], axis=-1)
+    y["keypoints"] = keypoints.astype("float32")
     return x, y
 
 

@@ -98,6 +98,14 @@ def test_padding_decodes_to_finite_values():
     np.testing.assert_array_equal(found[..., :2], 0.5)
 
 
+def test_the_score_of_enormous_logits_is_at_most_one():
+    rng = np.random.default_rng(0)
+    logits = 1e4 * rng.normal(size=(1, 3, 56, 56, 2))
+    found = decode(logits, [[[0, 0, 30, 40], [0, 0, 56, 56], [0, 0, 99, 99]]])
+    assert np.isfinite(found).all()
+    assert (found[..., 2] >= 0).all() and (found[..., 2] <= 1).all()
+
+
 def smooth_maps(seed: int, count: int):
     """Return maps of two blobs of nearly one height each, plus noise."""
     rng = np.random.default_rng(seed)
