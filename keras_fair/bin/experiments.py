@@ -78,7 +78,7 @@ def check_same_categories(train: CocoDataset, val: CocoDataset) -> None:
 
 
 def complete_model_config(model, dataset: CocoDataset, data):
-    """Write class names, category ids and image size into a model config.
+    """Write the names of classes and keypoints, and sizes, into a config.
 
     Raises:
         ValueError: the data set has another number of classes.
@@ -95,6 +95,10 @@ def complete_model_config(model, dataset: CocoDataset, data):
         short_side=max(data.short_sides),
         max_long_side=data.max_long_side,
     )
+    if isinstance(model, config_lib.KeypointRCNNConfig):
+        model = dataclasses.replace(
+            model, keypoint_names=dataset.keypoint_names
+        )
     return dataclasses.replace(
         model,
         class_names=tuple(dataset.class_names),
@@ -111,7 +115,10 @@ def evaluate_coco(model, dataset: CocoDataset, experiment):
         batch_size=experiment.train.batch_size,
         training=False,
     )
-    evaluator = CocoEvaluator(dataset.to_coco().dataset)
+    evaluator = CocoEvaluator(
+        dataset.to_coco().dataset,
+        keypoint_sigmas=experiment.data.keypoint_sigmas,
+    )
     report = evaluate.evaluate(
         model, batches, evaluator, num_images=len(dataset.records)
     )

@@ -59,6 +59,7 @@ class Evaluation(keras.callbacks.Callback):
         every: number of epochs between evaluations; 0 is only at the end.
         names: what to log.
         has_masks: log the same of the report's "masks" as `val_mask_...`.
+        has_keypoints: and of its "keypoints" as `val_keypoint_...`.
     """
 
     def __init__(
@@ -67,20 +68,24 @@ class Evaluation(keras.callbacks.Callback):
         every: int,
         names: tuple[str, ...] = ("AP", "AP50", "AP75"),
         has_masks: bool = False,
+        has_keypoints: bool = False,
     ):
         super().__init__()
         self.evaluate = evaluate
         self.every = every
         self.names = names
-        self.has_masks = has_masks
+        self.prefixes = {None: "val_"}  # of the report's parts
+        if has_masks:
+            self.prefixes["masks"] = "val_mask_"
+        if has_keypoints:
+            self.prefixes["keypoints"] = "val_keypoint_"
         self.report = None
 
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]
         due = last or (self.every and (epoch + 1) % self.every == 0)
         self.report = self.evaluate(self.model) if due else None
-        for name in self.names:
-            logs[f"val_{name}"] = self.report[name] if due else math.nan
-            if self.has_masks:
-                masks = self.report["masks"][name] if due else math.nan
-                logs[f"val_mask_{name}"] = masks
+        for part, prefix in self.prefixes.items():
+            report = self.report[part] if due and part else self.report
+            for name in self.names:
+                logs[f"{prefix}{name}"] = report[name] if due else math.nan

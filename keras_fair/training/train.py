@@ -70,6 +70,7 @@ def train(
         evaluate,
         config.evaluate_steps // config.checkpoint_steps,
         has_masks="mask_loss" in model.loss_names,
+        has_keypoints="keypoint_loss" in model.loss_names,
     )
     if step < config.steps:
         model.fit(

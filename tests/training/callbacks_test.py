@@ -38,3 +38,26 @@ def test_evaluations_come_when_due_and_at_the_end():
     ap = history.history["val_AP"]
     np.testing.assert_array_equal(ap, [np.nan, 0.5, np.nan, 0.5, 0.5])
     assert evaluation.report["AP75"] == 0.25
+
+
+def test_parts_of_a_report_are_logged_by_name():
+    masks, keypoints = ({"AP": 0.25}, {"AP": 0.75})
+    report = {"AP": 0.5, "masks": masks, "keypoints": keypoints}
+    evaluation = callbacks.Evaluation(
+        lambda model: report,
+        every=2,
+        names=("AP",),
+        has_masks=True,
+        has_keypoints=True,
+    )
+    evaluation.set_params({"epochs": 4})
+    first, second = {}, {}
+    evaluation.on_epoch_end(0, first)
+    evaluation.on_epoch_end(1, second)
+    assert list(first) == list(second)
+    assert np.isnan(list(first.values())).all()
+    assert second == {
+        "val_AP": 0.5,
+        "val_mask_AP": 0.25,
+        "val_keypoint_AP": 0.75,
+    }
