@@ -1,6 +1,9 @@
 """What programs share, called directly on generated shapes."""
 
 import dataclasses
+import json
+import math
+import os
 
 import pytest
 
@@ -56,3 +59,43 @@ def test_an_image_without_canvas_is_found_before_the_work(experiment):
         experiments.evaluate_augmented(
             tiny.retinanet(), dataset, experiment, short_sides=[64], flip=True
         )
+
+
+@pytest.fixture
+def with_keypoints(experiment, tmp_path):
+    """Return the experiment with keypoints in three corners of each box."""
+    data = experiment.data
+    with open(os.path.join(data.root, data.val_annotations)) as file:
+        content = json.load(file)
+    for category in content["categories"]:
+        category["keypoints"] = ["left_top", "right_top", "corner"]
+    for each in content["annotations"]:
+        x, y, width, height = each["bbox"]
+        x2, y2 = x + width - 1, y + height - 1
+        each["keypoints"] = [x, y, 2, x2, y, 2, x2, y2, 2]
+    path = tmp_path / "keypoints.json"
+    path.write_text(json.dumps(content))
+    data = dataclasses.replace(
+        data,
+        val_annotations=str(path),
+        with_masks=False,
+        with_keypoints=True,
+        keypoint_sigmas=(0.1, 0.1, 0.1),
+    )
+    return dataclasses.replace(experiment, data=data)
+
+
+def test_keypoints_are_evaluated_and_their_names_known(with_keypoints):
+    dataset = CocoDataset.from_config(with_keypoints.data, "val")
+    config = experiments.complete_model_config(
+        tiny.keypoint_rcnn_config(), dataset, with_keypoints.data
+    )
+    assert config.keypoint_names == ("left_top", "right_top", "corner")
+
+    report, evaluator = experiments.evaluate_coco(
+        tiny.keypoint_rcnn(), dataset, with_keypoints
+    )
+
+    assert report["keypoints"]["iou_type"] == "keypoints"
+    assert not math.isnan(report["keypoints"]["AP"])
+    assert len(evaluator.results("keypoints")) == len(evaluator.results())
