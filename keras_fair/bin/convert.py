@@ -27,9 +27,6 @@ NUM_CLASSES = flags.DEFINE_integer(
 TARGET = flags.DEFINE_enum(
     "target", None, list(convert.SOURCES), "Library to write weights for."
 )
-OUTPUT = flags.DEFINE_string(
-    "output", None, "Preset folder, or with --target a .pth or .safetensors."
-)
 
 
 def import_weights(name: str, weights: str, output: str, num_classes) -> None:
@@ -53,12 +50,17 @@ def import_weights(name: str, weights: str, output: str, num_classes) -> None:
 def main(_) -> None:
     if PRESET.value and WEIGHTS.value and not TARGET.value:
         import_weights(
-            PRESET.value, WEIGHTS.value, OUTPUT.value, NUM_CLASSES.value
+            PRESET.value,
+            WEIGHTS.value,
+            experiments.OUTPUT.value,
+            NUM_CLASSES.value,
         )
     elif TARGET.value and not PRESET.value:
         model = load_preset(experiments.model_folder())
-        convert.export_weights_to(model, OUTPUT.value, TARGET.value)
-        print(f"The weights for {TARGET.value} are in {OUTPUT.value}.")
+        convert.export_weights_to(model, experiments.OUTPUT.value, TARGET.value)
+        print(
+            f"The weights for {TARGET.value} are in {experiments.OUTPUT.value}."
+        )
     else:
         raise app.UsageError(
             "Give --preset and --weights, or --model and --target."

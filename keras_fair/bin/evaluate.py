@@ -2,7 +2,8 @@
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run
 
-With test-time augmentation (Mask R-CNN, appendix B):
+`--output=found.json` writes the detections as COCO's results, too. With
+test-time augmentation (Mask R-CNN, appendix B):
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run --flip \
         --short_sides=400,500,600,700,800,900,1000,1100,1200
@@ -18,9 +19,6 @@ from keras_fair.evaluation.scoring import format_report
 from keras_fair.models import load_preset
 
 SPLIT = flags.DEFINE_enum("split", "val", ["train", "val"], "Which images.")
-OUTPUT = flags.DEFINE_string(
-    "output", None, "Write the detections as COCO json to this file."
-)
 SHORT_SIDES = flags.DEFINE_list(
     "short_sides",
     None,
@@ -61,9 +59,9 @@ def main(_) -> None:
             model, dataset, experiment
         )
     print(format_report(report))
-    if OUTPUT.value:
-        evaluator.save(OUTPUT.value)
-        print(f"The detections are in {OUTPUT.value}.")
+    if experiments.OUTPUT.value:
+        evaluator.save(experiments.OUTPUT.value)
+        print(f"The detections are in {experiments.OUTPUT.value}.")
 
 
 def run() -> None:

@@ -26,6 +26,7 @@ WORKDIR = flags.DEFINE_string(
 MODEL = flags.DEFINE_string(
     "model", None, "A preset folder; by default the work directory's."
 )
+OUTPUT = flags.DEFINE_string("output", None, "File or folder for the results.")
 SET = flags.DEFINE_multi_string(
     "set", [], "Change one value: --set train.batch_size=4. Repeatable."
 )

@@ -19,7 +19,6 @@ from keras_fair.data import image_files, transforms
 from keras_fair.evaluation import rle
 from keras_fair.models import load_preset
 
-OUTPUT = flags.DEFINE_string("output", None, "Folder for the results.")
 SMALL_SIDE = 480  # pixels; a smaller image is enlarged to be looked at
 SCORE_THRESHOLD = flags.DEFINE_float(
     "score_threshold", 0.5, "Draw detections from this score on."
@@ -127,11 +126,10 @@ def main(arguments) -> None:
     if len(arguments) < 2:
         raise app.UsageError("Name image files or folders after the flags.")
     paths = image_files.find(arguments[1:])
+    output = experiments.OUTPUT.value
     model = load_preset(experiments.model_folder())
-    drawings = predict_files(model, paths, OUTPUT.value, SCORE_THRESHOLD.value)
-    print(
-        f"{len(drawings)} drawings and detections.json are in {OUTPUT.value}."
-    )
+    drawings = predict_files(model, paths, output, SCORE_THRESHOLD.value)
+    print(f"{len(drawings)} drawings and detections.json are in {output}.")
 
 
 def run() -> None:

@@ -101,7 +101,7 @@ def test_ignored_anchors_have_no_gradient(model):
     labels = np.array([[-1, -1]], "int32")
     one = model.class_loss(labels, match, np.array([[[9.0] * 3, [0.0] * 3]]))
     other = model.class_loss(labels, match, np.array([[[-9.0] * 3, [0.0] * 3]]))
-    assert float(one) == float(other) > 0
+    assert float(one[0]) == float(other[0]) > 0
 
 
 def test_what_stands_in_the_padding_of_the_canvas_is_ignored(model):
