@@ -436,13 +436,13 @@ def test_masks_of_what_was_seen_are_right(trained):
 
 
 def test_a_saved_model_is_the_same(tmp_path):
-    model = compiled_model(run_eagerly=True)
-    model.train_on_batch(*tiny.batch_with_masks())
+    model = compiled_model()
+    model.optimizer.iterations.assign(7)
     model.save(tmp_path / "model.keras")
     read = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(read, MaskRCNN)
     assert read.config == model.config
-    assert int(read.optimizer.iterations) == 1
+    assert int(read.optimizer.iterations) == 7
     for found, expected in zip(
         read.get_weights(), model.get_weights(), strict=True
     ):
