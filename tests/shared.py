@@ -3,6 +3,7 @@
 The repository ships neither; a test that wants one is skipped without it.
 """
 
+import math
 import os
 import pathlib
 
@@ -18,6 +19,16 @@ FOLDER = pathlib.Path(
 def fixture(name: str):
     """Open the golden values of that name, or skip the test."""
     return np.load(_existing(FOLDER / "fixtures" / name))
+
+
+def state_dict_sizes(name: str) -> dict[str, int]:
+    """Return a peer's names and how many numbers each has, or skip."""
+    path = _existing(FOLDER / "fixtures" / name)
+    lines = [line.split(" ") for line in path.read_text().splitlines()]
+    return {
+        name: math.prod(map(int, filter(None, shape.split("x"))))
+        for name, shape in lines
+    }
 
 
 def coco_tiny() -> pathlib.Path:

@@ -9,20 +9,8 @@ from keras_fair.models import retinanet
 from tests import shared
 
 
-def state_dict_sizes(name):
-    """Return the peer's names and how many numbers each has."""
-    path = shared.FOLDER / "fixtures" / name
-    if not path.exists():
-        pytest.skip(f"{name} is not here; set KERAS_FAIR_SHARED")
-    lines = [line.split(" ") for line in path.read_text().splitlines()]
-    return {
-        name: math.prod(map(int, filter(None, shape.split("x"))))
-        for name, shape in lines
-    }
-
-
 def test_names_and_sizes_are_those_of_the_peer():
-    theirs = state_dict_sizes("d2_retinanet_R_50_FPN_3x.keys.txt")
+    theirs = shared.state_dict_sizes("d2_retinanet_R_50_FPN_3x.keys.txt")
     model_config = config.RetinaNetConfig()
     model = retinanet.RetinaNet(model_config)
     table = detectron2.table(model_config)

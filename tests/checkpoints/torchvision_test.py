@@ -17,18 +17,6 @@ SECOND = config.RetinaNetConfig(
 )
 
 
-def state_dict_sizes(name):
-    """Return the peer's names and how many numbers each has."""
-    path = shared.FOLDER / "fixtures" / name
-    if not path.exists():
-        pytest.skip(f"{name} is not here; set KERAS_FAIR_SHARED")
-    lines = [line.split(" ") for line in path.read_text().splitlines()]
-    return {
-        name: math.prod(map(int, filter(None, shape.split("x"))))
-        for name, shape in lines
-    }
-
-
 @pytest.mark.parametrize(
     ("name", "model_config"),
     [
@@ -37,7 +25,7 @@ def state_dict_sizes(name):
     ],
 )
 def test_names_and_sizes_are_those_of_the_peer(name, model_config):
-    theirs = state_dict_sizes(f"tv_{name}.keys.txt")
+    theirs = shared.state_dict_sizes(f"tv_{name}.keys.txt")
     model = retinanet.RetinaNet(model_config)
     table = torchvision.table(model_config)
     ours = {
