@@ -1,4 +1,4 @@
-"""The 80 categories of COCO, in the order of their ids."""
+"""The 80 categories of COCO, in the order of their ids; its keypoints."""
 
 NAMES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train",
@@ -17,4 +17,11 @@ NAMES = (
 )  # fmt: skip
 # No category has one of these ids.
 UNUSED_IDS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+# Of people, in the order of COCO.
+KEYPOINT_NAMES = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder",
+    "right_shoulder", "left_elbow", "right_elbow", "left_wrist",
+    "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee",
+    "left_ankle", "right_ankle",
+)  # fmt: skip
 IDS = tuple(number for number in range(1, 91) if number not in UNUSED_IDS)

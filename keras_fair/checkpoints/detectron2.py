@@ -109,6 +109,7 @@ def _proposal_table(config: RPNConfig | FasterRCNNConfig) -> tuple:
 def _roi_table() -> tuple:
     box, mask = "roi_heads.box_head", "roi_heads.mask_head"
     predictor = "roi_heads.box_predictor"
+    keypoint = "roi_heads.keypoint_head"
     return (
         (r"box_head/convolution_(\d)", lambda n: f"{box}.conv{n + 1}"),
         (
@@ -125,6 +126,11 @@ def _roi_table() -> tuple:
         ),
         (r"mask_head/upsampling", lambda: f"{mask}.deconv"),
         (r"mask_head/mask_logits", lambda: f"{mask}.predictor"),
+        (
+            r"keypoint_head/convolution_(\d)",
+            lambda n: f"{keypoint}.conv_fcn{n + 1}",
+        ),
+        (r"keypoint_head/keypoint_logits", lambda: f"{keypoint}.score_lowres"),
     )
 
 

@@ -31,6 +31,21 @@ R_CNN = {
 }
 FASTER_RCNN = config_lib.FasterRCNNConfig(**R_CNN)
 MASK_RCNN = config_lib.MaskRCNNConfig(**R_CNN)
+# More proposals and a smoother loss than the others: plain L1 costs it AP of
+# keypoints, Detectron2 says.
+KEYPOINT_RCNN = config_lib.KeypointRCNNConfig(
+    **{
+        **R_CNN,
+        "num_classes": 1,
+        "class_names": coco_categories.NAMES[:1],
+        "category_ids": coco_categories.IDS[:1],
+        "proposals": dataclasses.replace(
+            PROPOSALS, max_proposals_training=1500
+        ),
+        "box_loss_beta": 0.5,
+    },
+    keypoint_names=coco_categories.KEYPOINT_NAMES,
+)
 RETINANET = config_lib.RetinaNetConfig(
     **COCO, box_loss_beta=0.0, normalizer="ema", clip_before_nms=False
 )
@@ -63,6 +78,10 @@ MODELS = {
     "mask_rcnn_R_50_FPN_3x": MASK_RCNN,
     "mask_rcnn_R_101_FPN_3x": _resnet101(MASK_RCNN),
     "mask_rcnn_X_101_32x8d_FPN_3x": _resnext101(MASK_RCNN),
+    "keypoint_rcnn_R_50_FPN_1x": KEYPOINT_RCNN,
+    "keypoint_rcnn_R_50_FPN_3x": KEYPOINT_RCNN,
+    "keypoint_rcnn_R_101_FPN_3x": _resnet101(KEYPOINT_RCNN),
+    "keypoint_rcnn_X_101_32x8d_FPN_3x": _resnext101(KEYPOINT_RCNN),
     "retinanet_R_50_FPN_1x": RETINANET,
     "retinanet_R_50_FPN_3x": RETINANET,
     "retinanet_R_101_FPN_3x": _resnet101(RETINANET),

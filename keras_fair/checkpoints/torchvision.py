@@ -127,6 +127,7 @@ def _proposal_table() -> tuple:
 def _roi_table(config: FasterRCNNConfig) -> tuple:
     box, mask = "roi_heads.box_head", "roi_heads.mask_head"
     predictor = "roi_heads.mask_predictor"
+    keypoint = "roi_heads.keypoint_head"
     return (
         (r"box_head/convolution_(\d)", lambda n: f"{box}.{n}.0"),
         (r"box_head/convolution_norm_(\d)", lambda n: f"{box}.{n}.1"),
@@ -137,6 +138,12 @@ def _roi_table(config: FasterRCNNConfig) -> tuple:
         (r"mask_head/convolution_norm_(\d)", lambda n: f"{mask}.{n}.1"),
         (r"mask_head/upsampling", lambda: f"{predictor}.conv5_mask"),
         (r"mask_head/mask_logits", lambda: MASK_LOGITS),
+        # Between two convolutions its ReLU counts.
+        (r"keypoint_head/convolution_(\d)", lambda n: f"{keypoint}.{2 * n}"),
+        (
+            r"keypoint_head/keypoint_logits",
+            lambda: "roi_heads.keypoint_predictor.kps_score_lowres",
+        ),
     )
 
 

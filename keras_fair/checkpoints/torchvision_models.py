@@ -36,6 +36,13 @@ R_CNN = {
     "min_side": 1e-2,
 }
 V1 = {**R_CNN, "backbone": BACKBONE, "proposals": PROPOSALS}
+PEOPLE = {
+    "num_classes": 1,
+    "class_names": coco_categories.NAMES[:1],
+    "category_ids": coco_categories.IDS[:1],
+    "unused_logits": 0,
+    "keypoint_names": coco_categories.KEYPOINT_NAMES,
+}
 V2 = {
     **R_CNN,
     "backbone": BACKBONE_V2,
@@ -71,6 +78,9 @@ MODELS = {
     "maskrcnn_resnet50_fpn": config_lib.MaskRCNNConfig(**V1),
     "maskrcnn_resnet50_fpn_v2": config_lib.MaskRCNNConfig(
         **V2, mask_norm="batch"
+    ),
+    "keypointrcnn_resnet50_fpn": config_lib.KeypointRCNNConfig(
+        **{**V1, **PEOPLE}
     ),
     "retinanet_resnet50_fpn": RETINANET,
     "retinanet_resnet50_fpn_v2": dataclasses.replace(

@@ -1,4 +1,4 @@
-"""A Mask R-CNN of torchvision's kind that is built in a second."""
+"""R-CNNs of torchvision's kind that are built in a second."""
 
 import dataclasses
 
@@ -22,10 +22,22 @@ MASK_RCNN = config.MaskRCNNConfig(
 )
 
 
-def model(seed: int = 0, **changes):
-    """Build it with random weights, its biases too."""
+KEYPOINT_RCNN = config.KeypointRCNNConfig(
+    class_names=coco_categories.NAMES[:1],
+    category_ids=coco_categories.IDS[:1],
+    keypoint_names=coco_categories.KEYPOINT_NAMES,
+    backbone=MASK_RCNN.backbone,
+    pyramid=MASK_RCNN.pyramid,
+    box_head_units=MASK_RCNN.box_head_units,
+    keypoint_depth=2,
+    keypoint_filters=8,
+)
+
+
+def model(seed: int = 0, base=MASK_RCNN, **changes):
+    """Build one with random weights, its biases too."""
     keras.utils.set_random_seed(seed)
-    made = build_model(dataclasses.replace(MASK_RCNN, **changes))
+    made = build_model(dataclasses.replace(base, **changes))
     for weight in made.weights:
         if weight.name in ("bias", "moving_mean"):
             weight.assign(keras.random.normal(weight.shape))
