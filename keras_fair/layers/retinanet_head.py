@@ -135,32 +135,6 @@ class RetinaNetHead(keras.layers.Layer):
             )
         return class_logits, box_deltas
 
-    def compute_output_shape(self, input_shape):
-        def shapes(size: int) -> dict:
-            return {
-                level: (batch, self._count(height, width), size)
-                for level, (batch, height, width, _) in input_shape.items()
-            }
-
-        return shapes(self.num_classes), shapes(4)
-
-    def _count(self, height, width):
-        if height is None or width is None:
-            return None
-        return height * width * self.num_anchors
-
-    def compute_output_spec(self, inputs):
-        shapes = self.compute_output_shape(
-            {level: features.shape for level, features in inputs.items()}
-        )
-        return tuple(
-            {
-                level: keras.KerasTensor(shape, dtype="float32")
-                for level, shape in output.items()
-            }
-            for output in shapes
-        )
-
     def get_config(self):
         return {
             **super().get_config(),

@@ -91,30 +91,6 @@ class RPNHead(keras.layers.Layer):
             box_deltas[level] = ops.reshape(deltas, (batch, -1, 4))
         return objectness, box_deltas
 
-    def compute_output_shape(self, input_shape):
-        counts = {
-            level: (batch, self._count(height, width))
-            for level, (batch, height, width, _) in input_shape.items()
-        }
-        return counts, {level: (*shape, 4) for level, shape in counts.items()}
-
-    def _count(self, height, width):
-        if height is None or width is None:
-            return None
-        return height * width * self.num_anchors
-
-    def compute_output_spec(self, inputs):
-        shapes = self.compute_output_shape(
-            {level: features.shape for level, features in inputs.items()}
-        )
-        return tuple(
-            {
-                level: keras.KerasTensor(shape, dtype="float32")
-                for level, shape in output.items()
-            }
-            for output in shapes
-        )
-
     def get_config(self):
         return {
             **super().get_config(),

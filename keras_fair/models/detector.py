@@ -18,7 +18,7 @@ from keras import ops
 from keras_fair import config_files, contract, optimizers, presets
 from keras_fair.layers.feature_pyramid import FeaturePyramid
 from keras_fair.models import backbones, inputs
-from keras_fair.ops import anchors, compiled
+from keras_fair.ops import compiled
 
 # The papers' rate is for 16 images; this is for 2, by the linear rule.
 DEFAULT_LEARNING_RATE = 0.00125
@@ -116,7 +116,7 @@ class Detector(keras.Model):
 
     def detections(self, outputs) -> dict:
         """Pick the detections of contract.py out of what `call` returned."""
-        keys = (*contract.DETECTION_KEYS, "masks")
+        keys = (*contract.DETECTION_KEYS, "masks", "keypoints")
         return {key: outputs[key] for key in keys if key in outputs}
 
     def compute_loss(
@@ -260,59 +260,3 @@ class Detector(keras.Model):
         with compiled.plain_graph():
             archive.add_endpoint("serve", serve, input_signature=[images])
             archive.write_out(filepath, **kwargs)
-
-
-def anchor_boxes(features: dict, config) -> dict:
-    """Return each level's anchors.
-
-    Args:
-        features: "P3" ... of [B, H, W, C].
-        config: with anchor_sizes, anchor_ratios and the other anchor_ fields.
-
-    Returns:
-        by level float32 [A, 4], xyxy pixels, in the order y, x, anchor.
-    """
-    cell = anchors.cell_anchors
-    if config.anchor_rounding:
-        cell = anchors.rounded_cell_anchors
-    result = {}
-    for name, sizes in zip(features, config.anchor_sizes, strict=True):
-        grid = anchors.pyramid_anchors(
-            [ops.shape(features[name])[1:3]],
-            [_stride(features, name, config.anchor_stride)],
-            [sizes],
-            config.anchor_ratios,
-            offset=config.anchor_offset,
-            cell=cell,
-        )
-        result[name] = ops.convert_to_tensor(grid)
-    return result
-
-
-def _stride(features: dict, name: str, rule: str):
-    """Return a level's stride in pixels, vertical and horizontal.
-
-    "fitted" is torchvision's: the canvas divided by the level's cells,
-    rounded down. Where a coarse level was rounded up, that is less than 2^n.
-    """
-    if rule == "level":
-        return 2 ** int(name[1:])
-    finest = next(iter(features))
-    sides = zip(ops.shape(features[finest])[1:3], ops.shape(features[name])[1:])
-    return tuple(2 ** int(finest[1:]) * all_ // own for all_, own in sides)
-
-
-def check_levels(pyramid, config) -> None:
-    """Check that the config has anchor sizes for every pyramid level."""
-    if config.anchor_stride not in ("level", "fitted"):
-        raise ValueError(
-            'Expected anchor_stride "level" or "fitted". Received: '
-            f"{config.anchor_stride!r}."
-        )
-    levels = range(pyramid.min_level, pyramid.max_level + 1)
-    if len(config.anchor_sizes) != len(levels):
-        names = ", ".join(f"P{level}" for level in levels)
-        raise ValueError(
-            f"Expected anchor_sizes for each of {names}. Received: "
-            f"{len(config.anchor_sizes)} tuples of sizes."
-        )

@@ -8,7 +8,7 @@ import keras
 
 from keras_fair.config import FasterRCNNConfig
 from keras_fair.layers.box_head import BoxHead
-from keras_fair.models import detector, roi, rpn
+from keras_fair.models import detector, pyramid_anchors, roi, rpn
 from keras_fair.ops import roi_align
 
 
@@ -36,7 +36,7 @@ class FasterRCNN(detector.Detector):
 
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
-        detector.check_levels(config.pyramid, config.proposals)
+        pyramid_anchors.check_levels(config.pyramid, config.proposals)
         _check(config)
         self.rpn_head = rpn.make_head(
             config.proposals, config.pyramid.filters, self.dtype_policy
@@ -72,7 +72,7 @@ class FasterRCNN(detector.Detector):
     def call(self, x, training=False):
         features, image_shape = self.features(x, training)
         objectness, deltas = self.rpn_head(features)
-        anchors = detector.anchor_boxes(features, self.config.proposals)
+        anchors = pyramid_anchors.anchor_boxes(features, self.config.proposals)
         proposals = rpn.propose(
             objectness,
             deltas,

@@ -55,10 +55,6 @@ class KeypointRCNN(FasterRCNN):
         self.keypoint_head.build(self.roi_shape(self.config.keypoint_roi_size))
         super().build(input_shape)
 
-    def detections(self, outputs) -> dict:
-        found = super().detections(outputs)
-        return {**found, "keypoints": outputs["keypoints"]}
-
     def detect(self, features: dict, proposals, image_shape) -> dict:
         """Detect boxes, then the keypoints in them."""
         found = super().detect(features, proposals, image_shape)

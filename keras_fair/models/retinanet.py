@@ -13,7 +13,7 @@ from keras import ops
 from keras_fair import contract, losses
 from keras_fair.config import RetinaNetConfig
 from keras_fair.layers.retinanet_head import RetinaNetHead
-from keras_fair.models import detector
+from keras_fair.models import detector, pyramid_anchors
 from keras_fair.ops import boxes, matching, nms
 
 
@@ -44,7 +44,7 @@ class RetinaNet(detector.Detector):
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
         _check(config)
-        detector.check_levels(config.pyramid, config)
+        pyramid_anchors.check_levels(config.pyramid, config)
         self.head = RetinaNetHead(
             num_classes=config.num_classes,
             num_anchors=len(config.anchor_sizes[0]) * len(config.anchor_ratios),
@@ -79,7 +79,7 @@ class RetinaNet(detector.Detector):
         outputs = {
             "class_logits": class_logits,
             "box_deltas": box_deltas,
-            "anchors": detector.anchor_boxes(features, self.config),
+            "anchors": pyramid_anchors.anchor_boxes(features, self.config),
         }
         if not training:
             outputs.update(self.detect(outputs, image_shape))

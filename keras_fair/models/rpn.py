@@ -15,7 +15,7 @@ from keras import ops
 from keras_fair import contract, losses
 from keras_fair.config import ProposalConfig, RPNConfig
 from keras_fair.layers.rpn_head import RPNHead
-from keras_fair.models import detector
+from keras_fair.models import detector, pyramid_anchors
 from keras_fair.ops import boxes, matching, nms, sampling
 
 
@@ -163,7 +163,7 @@ class RPN(detector.Detector):
 
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
-        detector.check_levels(config.pyramid, config.proposals)
+        pyramid_anchors.check_levels(config.pyramid, config.proposals)
         self.rpn_head = make_head(
             config.proposals, config.pyramid.filters, self.dtype_policy
         )
@@ -178,7 +178,7 @@ class RPN(detector.Detector):
     def call(self, x, training=False):
         features, image_shape = self.features(x, training)
         objectness, deltas = self.rpn_head(features)
-        anchors = detector.anchor_boxes(features, self.config.proposals)
+        anchors = pyramid_anchors.anchor_boxes(features, self.config.proposals)
         outputs = {
             "objectness": objectness,
             "box_deltas": deltas,
