@@ -192,6 +192,25 @@ class MaskRCNNConfig(FasterRCNNConfig):
     mask_norm: str = ""  # "" or "batch": torchvision's v2 model
     masks: str = "class"  # "class", "agnostic" or "softmax" (table 2b)
     train_masks_on_ground_truth_boxes: bool = False
+    # Stage-wise training: only the mask branch learns, on a detector that is
+    # trained already (Mask^X R-CNN, section 3.2).
+    freeze_detector: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskXRCNNConfig(MaskRCNNConfig):
+    """Mask^X R-CNN. "Learning to Segment Every Thing", section 3."""
+
+    # What the transfer sees of a class: its rows of the box head, "class",
+    # "box" or "class+box", or "embeddings" that the user gives (table 1a).
+    transfer_input: str = "class+box"
+    transfer_depth: int = 2  # layers, table 1b
+    transfer_slope: float = 0.1  # of LeakyReLU; 0 is ReLU
+    embedding_dim: int = 300  # GloVe's, where "embeddings" are the input
+    stop_gradient: bool = True  # masks do not train the box head, table 1d
+    # A class-agnostic mask added to the class's: "" for none, "mlp" (table
+    # 1c), "pooled_mlp" (a sixteenth of its weights) or "fcn".
+    agnostic_branch: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,6 +252,9 @@ class DataConfig:
     max_objects: int = 100  # M of the contract; more objects is an error
     with_masks: bool = False
     mask_size: int = 112  # S of the contract
+    # Classes that keep their masks in training; () is all. "voc", "non_voc".
+    mask_classes: tuple[str, ...] = ()
+    mask_rate: float = 1.0  # share of their objects that keep theirs
     with_keypoints: bool = False  # and train on images that have some
     keypoint_sigmas: tuple[float, ...] = ()  # of evaluation; () is COCO's 17
     on_bad_record: str = "error"  # "error" or "skip" (counted and logged)
@@ -266,6 +288,7 @@ ModelConfig = (
     RetinaNetConfig
     | RPNConfig
     | KeypointRCNNConfig
+    | MaskXRCNNConfig
     | MaskRCNNConfig
     | FasterRCNNConfig
 )

@@ -60,7 +60,12 @@ TENSORFLOW_FOLDERS = ("data/", "serving/", "bin/", "export/")
 # data/__init__.py runs before either.
 NO_TENSORFLOW = (
     "data/__init__.py",
+    "data/class_splits.py",
     "data/coco.py",
+    "data/datasets.py",
+    "data/instances.py",
+    "data/records.py",
+    "data/union.py",
     "data/voc.py",
     "data/visual_genome.py",
     "data/synthetic.py",

@@ -1,6 +1,6 @@
 """Checks of single records of COCO's instances format.
 
-Each raises ValueError with what is wrong; coco.py adds the file and the id.
+Each raises ValueError with what is wrong; instances.py adds file and id.
 """
 
 import json
@@ -57,6 +57,16 @@ def check_category(category: dict) -> None:
     """Check a category's name."""
     if not isinstance(category.get("name"), str):
         raise ValueError(f"expected a name: {category.get('name')!r}")
+
+
+def check_class_map(class_map, names, path: str) -> None:
+    """Check that other names are for classes that there are."""
+    unknown = sorted(set(class_map) - set(names))
+    if unknown:
+        raise ValueError(
+            f"Expected a class_map from classes of {path}. Received: "
+            f"{', '.join(unknown)}. The classes are: {', '.join(names)}."
+        )
 
 
 def check_image(image: dict) -> None:
