@@ -23,6 +23,7 @@ from keras_fair.config import (
     FasterRCNNConfig,
     KeypointRCNNConfig,
     MaskRCNNConfig,
+    MaskXRCNNConfig,
     RetinaNetConfig,
     RPNConfig,
 )
@@ -31,6 +32,7 @@ from keras_fair.models import (
     FasterRCNN,
     KeypointRCNN,
     MaskRCNN,
+    MaskXRCNN,
     RetinaNet,
 )
 
@@ -43,6 +45,8 @@ __all__ = [
     "KeypointRCNNConfig",
     "MaskRCNN",
     "MaskRCNNConfig",
+    "MaskXRCNN",
+    "MaskXRCNNConfig",
     "RPN",
     "RPNConfig",
     "RetinaNet",

@@ -7,6 +7,7 @@ from keras_fair.layers.keypoint_head import KeypointHead
 from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
 from keras_fair.layers.retinanet_head import RetinaNetHead
 from keras_fair.layers.rpn_head import RPNHead
+from keras_fair.layers.weight_transfer import WeightTransfer
 
 __all__ = [
     "BoxHead",
@@ -17,4 +18,5 @@ __all__ = [
     "MaskMLPHead",
     "RPNHead",
     "RetinaNetHead",
+    "WeightTransfer",
 ]

@@ -129,36 +129,40 @@ class BoxHead(keras.layers.Layer):
             roi_convolutions.split_rois(box_deltas, inputs),
         )
 
-    def rows(self, kind: str):
-        """Return what the last layers know of each class. Mask^X, section 3.1.
+    def rows(self, kind: str, labels=None):
+        """Return what the last layers know of classes. Mask^X, section 3.1.
 
         Args:
             kind: "class", "box" or "class+box".
+            labels: int [N], 0..K-1, whose rows are wanted; None for all. Work
+                and memory grow with N, not with K.
 
         Returns:
-            w_det, float32 [K, D]. Of "class", D is the last hidden layer's
+            w_det, float32 [N, D]. Of "class", D is the last hidden layer's
             units: the class's weights, without bias and background. Of "box",
             4 * units: its weights for dx, dy, dw and dh, one after the other.
             Of "class+box", the two, one after the other.
         """
-        if kind not in ROWS:
-            raise ValueError(
-                f"Expected kind as one of {ROWS}. Received: {kind!r}."
-            )
-        if kind != "class" and self.class_agnostic:
-            raise ValueError(
-                "Expected class-specific boxes for the rows of kind "
-                f'{kind!r}. Received: class_agnostic=True. Use "class".'
-            )
+        _check_rows(kind, self.class_agnostic)
+        if labels is None:
+            labels = ops.arange(self.num_classes, dtype="int32")
+        units = self.units[-1]
         rows = []
         if kind != "box":
-            kernel = ops.convert_to_tensor(self.class_logits.kernel)
-            rows.append(ops.transpose(kernel[:, : self.num_classes]))
+            kernel = ops.take(self.class_logits.kernel, labels, axis=1)
+            rows.append(ops.transpose(kernel))
         if kind != "class":
-            kernel = ops.transpose(self.box_deltas.kernel)  # [4 * K, units]
-            size = 4 * kernel.shape[-1]
-            rows.append(ops.reshape(kernel, (self.num_classes, size)))
+            kernel = ops.reshape(
+                self.box_deltas.kernel, (units, self.num_classes, 4)
+            )
+            kernel = ops.transpose(ops.take(kernel, labels, axis=1), (1, 2, 0))
+            rows.append(ops.reshape(kernel, (-1, 4 * units)))
         return ops.cast(ops.concatenate(rows, axis=-1), "float32")
+
+    def row_size(self, kind: str) -> int:
+        """Return D of `rows`."""
+        _check_rows(kind, self.class_agnostic)
+        return {"class": 1, "box": 4, "class+box": 5}[kind] * self.units[-1]
 
     def compute_output_shape(self, input_shape):
         batch = tuple(input_shape[:2])
@@ -184,6 +188,17 @@ class BoxHead(keras.layers.Layer):
             "class_agnostic": self.class_agnostic,
             "unused_logits": self.unused_logits,
         }
+
+
+def _check_rows(kind: str, class_agnostic: bool) -> None:
+    """Refuse rows that a box head does not have."""
+    if kind not in ROWS:
+        raise ValueError(f"Expected kind as one of {ROWS}. Received: {kind!r}.")
+    if kind != "class" and class_agnostic:
+        raise ValueError(
+            "Expected class-specific boxes for the rows of kind "
+            f'{kind!r}. Received: class_agnostic=True. Use "class".'
+        )
 
 
 def _check(num_classes: int, units) -> None:

@@ -20,7 +20,8 @@ class MaskHead(keras.layers.Layer):
     Gaussian with standard deviation 0.001.
 
     Args:
-        num_masks: K; 1 for class-agnostic masks.
+        num_masks: K; 1 for class-agnostic masks; 0 for a head without the
+            last convolution, that only has `features` (Mask^X R-CNN).
         depth: 3x3 convolutions.
         filters: channels of every convolution but the last.
         norm: "", or "batch": batch normalisation in place of the bias of the
@@ -37,7 +38,8 @@ class MaskHead(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        _check_masks(num_masks)
+        if num_masks:
+            _check_masks(num_masks)
         self.num_masks = num_masks
         self.depth = depth
         self.filters = filters
@@ -54,19 +56,22 @@ class MaskHead(keras.layers.Layer):
             dtype=self.dtype_policy,
             name="upsampling",
         )
-        self.mask_logits = keras.layers.Conv2D(
-            num_masks,
-            1,
-            kernel_initializer=keras.initializers.RandomNormal(stddev=0.001),
-            dtype=self.dtype_policy,
-            name="mask_logits",
-        )
+        self.mask_logits = None
+        if num_masks:
+            normal = keras.initializers.RandomNormal(stddev=0.001)
+            self.mask_logits = keras.layers.Conv2D(
+                num_masks,
+                1,
+                kernel_initializer=normal,
+                dtype=self.dtype_policy,
+                name="mask_logits",
+            )
 
     def build(self, rois_shape, labels_shape=None):
         roi_convolutions.check_rois(rois_shape)
+        last = [self.mask_logits] if self.num_masks else []
         roi_convolutions.build(
-            [*self.tower, self.upsampling, self.mask_logits],
-            (None, *rois_shape[2:]),
+            [*self.tower, self.upsampling, *last], (None, *rois_shape[2:])
         )
 
     def features(self, rois, training=None):
@@ -100,6 +105,11 @@ class MaskHead(keras.layers.Layer):
             Logits: float32 [B, R, 2 * S, 2 * S, K]; with labels float32
             [B, R, 2 * S, 2 * S].
         """
+        if not self.num_masks:
+            raise ValueError(
+                "A MaskHead with num_masks=0 predicts no masks; call its "
+                "`features`."
+            )
         rows = self._rows(rois, training)
         if labels is None or self.num_masks == 1:
             logits = self.mask_logits(rows)

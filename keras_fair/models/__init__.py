@@ -5,6 +5,7 @@ from keras_fair.config import (
     FasterRCNNConfig,
     KeypointRCNNConfig,
     MaskRCNNConfig,
+    MaskXRCNNConfig,
     RetinaNetConfig,
     RPNConfig,
 )
@@ -12,6 +13,7 @@ from keras_fair.models.backbones import as_backbone, build_backbone
 from keras_fair.models.faster_rcnn import FasterRCNN
 from keras_fair.models.keypoint_rcnn import KeypointRCNN
 from keras_fair.models.mask_rcnn import MaskRCNN
+from keras_fair.models.mask_x_rcnn import MaskXRCNN
 from keras_fair.models.retinanet import RetinaNet
 from keras_fair.models.rpn import RPN
 
@@ -21,6 +23,7 @@ __all__ = [
     "FasterRCNN",
     "KeypointRCNN",
     "MaskRCNN",
+    "MaskXRCNN",
     "RetinaNet",
     "as_backbone",
     "build_backbone",
@@ -34,6 +37,7 @@ MODELS = {
     FasterRCNNConfig: FasterRCNN,
     KeypointRCNNConfig: KeypointRCNN,
     MaskRCNNConfig: MaskRCNN,
+    MaskXRCNNConfig: MaskXRCNN,
 }
 
 

@@ -15,6 +15,9 @@ from keras_fair.models import roi
 from keras_fair.models.faster_rcnn import FasterRCNN
 from keras_fair.ops import masks as mask_ops
 
+# What a Mask R-CNN shares with a Faster R-CNN.
+DETECTOR_PARTS = ("backbone", "pyramid", "rpn_head", "box_head")
+
 
 @keras.saving.register_keras_serializable(package="keras_fair")
 class MaskRCNN(FasterRCNN):
@@ -64,6 +67,29 @@ class MaskRCNN(FasterRCNN):
     def build(self, input_shape=None):
         self.mask_head.build(self.roi_shape(self.config.mask_roi_size))
         super().build(input_shape)
+        if self.config.freeze_detector:
+            for name in DETECTOR_PARTS:
+                getattr(self, name).trainable = False
+
+    def copy_detector(self, detector: FasterRCNN) -> None:
+        """Take over everything but the mask branch; for `freeze_detector`.
+
+        Args:
+            detector: trained, of the same classes and sizes.
+
+        Raises:
+            ValueError: weights of other shapes, by name.
+        """
+        for name in DETECTOR_PARTS:
+            own, given = getattr(self, name), getattr(detector, name)
+            shapes = [_shapes(part) for part in (own, given)]
+            if shapes[0] != shapes[1]:
+                differ = sorted(set(shapes[1]) ^ set(shapes[0]))
+                raise ValueError(
+                    f"Expected a detector with the same {name}. Only one of "
+                    f"the two has: {', '.join(differ[:6])}."
+                )
+            own.set_weights(given.get_weights())
 
     def detect(self, features: dict, proposals, image_shape) -> dict:
         """Detect boxes, then their masks (section 3, "Inference")."""
@@ -186,6 +212,14 @@ class MaskRCNN(FasterRCNN):
             rois.boxes,
             2 * self.config.mask_roi_size,
         )
+
+
+def _shapes(part) -> list[str]:
+    """Return name and shape of each weight, without the model's name."""
+    return [
+        f"{weight.path.split('/', 1)[-1]} {tuple(weight.shape)}"
+        for weight in part.weights
+    ]
 
 
 def _check(config: MaskRCNNConfig) -> None:

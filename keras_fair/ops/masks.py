@@ -177,12 +177,25 @@ def mask_logits_for_labels(features, kernel, bias, labels):
     Returns:
         [B, R, H, W] in the dtype of the features.
     """
-    shape = ops.shape(features)
     channels, num_classes = kernel.shape[-2:]
     labels = ops.maximum(labels, 0)
     by_class = ops.transpose(ops.reshape(kernel, (channels, num_classes)))
-    kernel = ops.cast(ops.take(by_class, labels, axis=0), features.dtype)
+    logits = weighted_sum(features, ops.take(by_class, labels, axis=0))
     bias = ops.cast(ops.take(bias, labels, axis=0), features.dtype)
-    flat = ops.reshape(features, (*shape[:2], shape[2] * shape[3], channels))
-    logits = ops.matmul(flat, kernel[..., None])  # [B, R, H * W, 1]
-    return ops.reshape(logits, shape[:4]) + bias[..., None, None]
+    return logits + bias[..., None, None]
+
+
+def weighted_sum(features, weights):
+    """Apply a 1x1 layer of one output, of its own for each RoI.
+
+    Args:
+        features: float [B, R, H, W, C].
+        weights: float [B, R, C].
+
+    Returns:
+        [B, R, H, W] in the dtype of the features.
+    """
+    shape = ops.shape(features)
+    flat = ops.reshape(features, (*shape[:2], shape[2] * shape[3], shape[4]))
+    weights = ops.cast(weights, features.dtype)[..., None]
+    return ops.reshape(ops.matmul(flat, weights), shape[:4])

@@ -144,6 +144,15 @@ def test_rows_of_both_are_class_then_box():
     np.testing.assert_array_equal(rows[:, 8:], head.rows("box"))
 
 
+@pytest.mark.parametrize("kind", ["class", "box", "class+box"])
+def test_rows_of_some_classes_are_those_of_all(kind):
+    head = _built()
+    every = np.asarray(head.rows(kind))
+    some = np.asarray(head.rows(kind, np.int32([2, 0, 2])))
+    np.testing.assert_array_equal(some, every[[2, 0, 2]])
+    assert every.shape == (3, head.row_size(kind))
+
+
 def test_rows_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match="kind as one of"):
         _built().rows("mask")

@@ -273,7 +273,7 @@ def test_config_rebuilds_the_layer(make):
 @pytest.mark.parametrize(
     ("make", "arguments", "message"),
     [
-        (MaskHead, {"num_masks": 0}, "number of classes, or 1"),
+        (MaskHead, {"num_masks": -1}, "number of classes, or 1"),
         (MaskMLPHead, {"num_masks": 0}, "number of classes, or 1"),
         (MaskHead, {"num_masks": 1, "norm": "group"}, "norm as one of"),
         (MaskMLPHead, {"num_masks": 1, "units": 0}, "units >= 1"),
@@ -290,3 +290,12 @@ def test_impossible_arguments_are_refused(make, arguments, message):
 def test_features_without_a_roi_axis_are_refused(make):
     with pytest.raises(ValueError, match="RoI features"):
         make()(_rois()[0])
+
+
+def test_a_head_without_masks_has_features_only():
+    head = _fcn(0)
+    head.build(SHAPE)
+    assert head.features(_rois()).shape == (2, 3, 8, 8, 8)
+    assert not any("mask_logits" in w.path for w in head.weights)
+    with pytest.raises(ValueError, match="predicts no masks"):
+        head(_rois(), LABELS)

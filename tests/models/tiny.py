@@ -8,6 +8,7 @@ from keras_fair.config import (
     FasterRCNNConfig,
     KeypointRCNNConfig,
     MaskRCNNConfig,
+    MaskXRCNNConfig,
     ProposalConfig,
     PyramidConfig,
     RetinaNetConfig,
@@ -18,6 +19,7 @@ from keras_fair.models import (
     FasterRCNN,
     KeypointRCNN,
     MaskRCNN,
+    MaskXRCNN,
     RetinaNet,
 )
 from tests import modes
@@ -87,6 +89,11 @@ def mask_rcnn_config(**changes) -> MaskRCNNConfig:
     return MaskRCNNConfig(**{**values, **changes})
 
 
+def mask_x_rcnn_config(**changes) -> MaskXRCNNConfig:
+    values = {**_two_stages(), "mask_depth": 1, "mask_filters": 8}
+    return MaskXRCNNConfig(**{**values, **changes})
+
+
 def keypoint_rcnn_config(**changes) -> KeypointRCNNConfig:
     keypoints = {
         "num_keypoints": 3,
@@ -123,6 +130,13 @@ def mask_rcnn(seed: int = 0, dtype=None, **changes) -> MaskRCNN:
     """Return a Mask R-CNN on `backbone`; see `rpn`."""
     keras.utils.set_random_seed(seed)
     return MaskRCNN(mask_rcnn_config(**changes), backbone(dtype), dtype=dtype)
+
+
+def mask_x_rcnn(seed: int = 0, dtype=None, **changes) -> MaskXRCNN:
+    """Return a Mask^X R-CNN on `backbone`; see `rpn`."""
+    keras.utils.set_random_seed(seed)
+    config = mask_x_rcnn_config(**changes)
+    return MaskXRCNN(config, backbone(dtype), dtype=dtype)
 
 
 def keypoint_rcnn(seed: int = 0, dtype=None, **changes) -> KeypointRCNN:

@@ -1,0 +1,230 @@
+"""Mask^X R-CNN: what the transfer is given, makes and learns from."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_fair import contract, models
+from keras_fair.models import mask_x_rcnn, roi
+from tests.models import tiny
+
+TRUTH = tiny.batch_with_masks()[1]
+LABELS = np.array([[2, 0, 1], [1, 1, -1]], "int32")
+BRANCHES = ["", "mlp", "pooled_mlp", "fcn"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny.mask_x_rcnn()
+
+
+@pytest.fixture(scope="module")
+def features():
+    rng = np.random.default_rng(0)
+    sides = {"P2": (16, 24), "P3": (8, 12), "P4": (4, 6), "P5": (2, 3)}
+    return {
+        name: rng.normal(size=(2, *sides[name], 8)).astype("float32")
+        for name in sides
+    }
+
+
+@pytest.fixture(scope="module")
+def boxes():
+    return np.tile(np.float32([[4, 6, 30, 36]]), (2, 3, 1))
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+def test_logits_are_features_times_transferred_rows(branch, features, boxes):
+    model = tiny.mask_x_rcnn(agnostic_branch=branch)
+    if branch:
+        rng = np.random.default_rng(0)
+        for weight in model.agnostic_branch.weights:
+            weight.assign(rng.normal(size=weight.shape))
+
+    def parts(features, boxes, labels):
+        pixels = model.mask_head.features(model.pool(features, boxes, 14))
+        rows = model.box_head.rows("class+box")
+        return (
+            pixels,
+            model.transfer(rows),
+            model.mask_logits(features, boxes, labels),
+        )
+
+    pixels, weights, found = tiny.runner(parts)(features, boxes, LABELS)
+    weights = weights[np.maximum(LABELS, 0)]
+    expected = np.einsum("brhwc,brc->brhw", pixels, weights)
+    if branch == "fcn":
+        kernel, bias = map(np.asarray, model.agnostic_branch.weights)
+        expected = expected + (pixels @ kernel + bias)[..., 0]
+    elif branch:
+        if branch == "pooled_mlp":
+            pixels = pixels.reshape(2, 3, 7, 4, 7, 4, 8).mean((3, 5))
+        kernel, bias = map(np.asarray, model.agnostic_branch.weights)
+        added = pixels.reshape(2, 3, -1) @ kernel + bias
+        expected = expected + added.reshape(2, 3, 28, 28)
+    assert found.shape == (2, 3, 28, 28) and found.dtype == "float32"
+    # float32 sums of up to 6,272 products.
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, atol=1e-5 * scale)
+
+
+def test_with_many_classes_only_those_of_the_rois_are_transferred(
+    model, features, boxes, monkeypatch
+):
+    run = tiny.runner(lambda *values: model.mask_logits(*values))
+    expected = run(features, boxes, LABELS)
+    monkeypatch.setattr(mask_x_rcnn, "MOST_CLASSES_AT_ONCE", 1)
+    asked = []
+    rows = model.class_rows
+    monkeypatch.setattr(
+        model, "class_rows", lambda labels: asked.append(labels) or rows(labels)
+    )
+    run = tiny.runner(lambda *values: model.mask_logits(*values))
+    found = run(features, boxes, LABELS)
+    assert [tuple(labels.shape) for labels in asked] == [(6,)]
+    # The same products, summed in another order.
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("class", 16), ("box", 64)])
+def test_the_transfer_may_see_one_of_the_two_layers(kind, size):
+    model = tiny.mask_x_rcnn(transfer_input=kind)
+    rows = tiny.runner(model.class_rows)(np.int32([2, 0]))
+    assert rows.shape == (2, size)
+    expected = np.asarray(model.box_head.rows(kind))[[2, 0]]
+    np.testing.assert_array_equal(rows, expected)
+
+
+def test_embeddings_of_the_classes_are_given_and_do_not_learn():
+    model = tiny.mask_x_rcnn(transfer_input="embeddings", embedding_dim=100)
+    variable = model.class_embeddings
+    assert variable.shape == (3, 100)
+    assert variable.path not in {v.path for v in model.trainable_variables}
+    # 300 draws of deviation 0.1 know the length to 4 %, four times.
+    lengths = np.linalg.norm(np.asarray(variable), axis=1)
+    assert lengths.mean() == pytest.approx(1, rel=0.16)
+    given = np.random.default_rng(0).normal(size=(3, 100)).astype("float32")
+    variable.assign(given)
+    rows = tiny.runner(model.class_rows)(np.int32([2, 0]))
+    np.testing.assert_array_equal(rows, given[[2, 0]])
+
+
+def mask_gradients(model, features, y) -> dict:
+    """Return the mask loss' gradient in every trainable variable, by path."""
+    rois = roi.ground_truth_rois(y)
+    rois = roi.Rois(*(ops.convert_to_numpy(part) for part in rois))
+    variables = model.trainable_variables
+
+    def loss(values, features, rois, y):
+        pairs = list(zip(variables, values))
+        with keras.StatelessScope(state_mapping=pairs):
+            return model.mask_loss(features, rois, y, training=True)
+
+    values = [ops.convert_to_numpy(variable) for variable in variables]
+    found = tiny.gradient_runner(loss)(values, features, rois, y)
+    return {v.path.split("/", 1)[-1]: g for v, g in zip(variables, found)}
+
+
+def learning(gradients: dict) -> set:
+    """Return the parts of the model with a gradient that is not zero."""
+    return {path.split("/")[0] for path, g in gradients.items() if g.any()}
+
+
+def test_by_default_masks_do_not_train_the_detection_weights(model, features):
+    found = mask_gradients(model, features, TRUTH)
+    assert learning(found) == {"mask_head", "transfer"}
+    assert all(g.any() for path, g in found.items() if "transfer" in path)
+
+
+def test_without_stop_gradient_masks_train_the_rows_of_their_classes(features):
+    model = tiny.mask_x_rcnn(stop_gradient=False)
+    y = {**TRUTH, "has_mask": TRUTH["labels"] == 1}
+    found = mask_gradients(model, features, y)
+    assert learning(found) == {"mask_head", "transfer", "box_head"}
+    kernel = found["box_head/class_logits/kernel"]  # [16, 3 + 1]
+    assert kernel[:, 1].any()
+    assert not kernel[:, [0, 2, 3]].any()  # the others and background
+    kernel = found["box_head/box_deltas/kernel"].reshape(16, 3, 4)
+    assert kernel[:, 1].any(0).all()
+    assert not kernel[:, [0, 2]].any()
+    # Section 3.1 leaves the biases out.
+    assert not found["box_head/class_logits/bias"].any()
+
+
+def test_the_gradients_in_the_transfer_are_those_of_differences(features):
+    model = tiny.mask_x_rcnn()
+    rois = roi.ground_truth_rois(TRUTH)
+    kernel = model.transfer.dense_layers[0].kernel
+    gradient = mask_gradients(model, features, TRUTH)["transfer/dense_0/kernel"]
+    expected = np.linalg.norm(gradient)
+    start, losses = np.asarray(kernel), []
+    run = tiny.runner(lambda *v: model.mask_loss(*v, training=True))
+    for step in (0.05, -0.05):
+        kernel.assign(start + step * gradient / expected)
+        losses.append(run(features, rois, TRUTH))
+    kernel.assign(start)
+    slope = (losses[0] - losses[1]) / 0.1
+    # Of the bend of the loss over such a step; it is 0.7, known to 1e-7.
+    assert slope == pytest.approx(expected, rel=1e-2)
+
+
+def test_classes_without_masks_are_segmented_too(model):
+    x, _ = tiny.batch_with_masks()
+    found = tiny.runner(model)(x)
+    keys = (*contract.DETECTION_KEYS, "masks")
+    contract.check_detections({key: found[key] for key in keys})
+
+
+def test_a_frozen_detector_stays_as_it_is_while_masks_learn():
+    detector = tiny.faster_rcnn(seed=1)
+    model = tiny.mask_x_rcnn(seed=0, freeze_detector=True)
+    model.copy_detector(detector)
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    x, y = tiny.batch_with_masks()
+    before = [np.asarray(w) for w in model.transfer.weights]
+    model.train_on_batch(x, y)
+    for part in ("backbone", "pyramid", "rpn_head", "box_head"):
+        for own, given in zip(
+            getattr(model, part).weights,
+            getattr(detector, part).weights,
+            strict=True,
+        ):
+            np.testing.assert_array_equal(own, given)
+    after = [np.asarray(w) for w in model.transfer.weights]
+    assert all((a != b).any() for a, b in zip(before, after))
+    parts = {v.path.split("/")[1] for v in model.trainable_variables}
+    assert parts == {"mask_head", "transfer"}
+
+
+def test_a_detector_of_other_classes_is_not_copied():
+    detector = tiny.faster_rcnn(num_classes=5)
+    with pytest.raises(ValueError, match="same box_head.*class_logits"):
+        tiny.mask_x_rcnn().copy_detector(detector)
+
+
+def test_saved_weights_are_the_same_when_read(model, tmp_path):
+    model.save_to_preset(str(tmp_path))
+    copy = tiny.mask_x_rcnn(seed=5)
+    copy.load_weights(tmp_path / "model.weights.h5")
+    for own, given in zip(copy.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(own, given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"transfer_input": "glove"}, "transfer_input as one of 'class'"),
+        ({"agnostic_branch": "big"}, "agnostic_branch as one of ''"),
+        ({"masks": "agnostic"}, "masks as one of 'class'"),
+        ({"mask_head": "mlp"}, "mask_head as one of 'fcn'"),
+        (
+            {"agnostic_branch": "pooled_mlp", "mask_roi_size": 7},
+            "even mask_roi_size",
+        ),
+        ({"class_agnostic_boxes": True}, 'Use "class"'),
+    ],
+)
+def test_nonsense_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.mask_x_rcnn(**changes)
