@@ -73,8 +73,9 @@ class RetinaNetConfig:
     head_norm: str = ""  # "" or "group": torchvision's v2 model
     anchor_sizes: tuple[tuple[float, ...], ...] = _octave_sizes()  # pixels
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
-    anchor_offset: float = 0.0  # of a cell; Detectron2 0, TF Model Garden 0.5
-    anchor_rounding: bool = False  # to whole pixels (torchvision)
+    anchor_offset: float = 0.0  # of a cell; Detectron2 0, Detectron 0.5
+    # To whole pixels: "", "box" (torchvision) or "cell" (Detectron).
+    anchor_rounding: str = ""
     anchor_stride: str = "level"  # "level": 2^n; "fitted" (torchvision)
     positive_iou: float = 0.5  # section 4
     negative_iou: float = 0.4  # below is background; between is ignored
@@ -110,7 +111,8 @@ class ProposalConfig:
     )
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height / width
     anchor_offset: float = 0.0  # of a cell; see RetinaNetConfig
-    anchor_rounding: bool = False  # to whole pixels (torchvision)
+    # To whole pixels: "", "box" (torchvision) or "cell" (Detectron).
+    anchor_rounding: str = ""
     anchor_stride: str = "level"  # "level": 2^n; "fitted" (torchvision)
     head_depth: int = 1  # 3x3 convolutions; torchvision's v2 models 2
     positive_iou: float = 0.7
@@ -162,6 +164,9 @@ class FasterRCNNConfig:
     roi_size: int = 7
     roi_sampling_ratio: int = 2  # Mask R-CNN, section 3; 0 as Detectron2
     roi_aligned: bool = True  # half a pixel; torchvision and Detectron False
+    # Pixels less at the right and lower edge when pooled: 1 in Detectron,
+    # whose boxes end with their last pixel.
+    roi_trim: float = 0.0
     box_head_convolutions: int = 0  # 4 in torchvision's v2 models
     box_head_norm: str = ""  # "" or "batch", of the convolutions
     box_head_units: tuple[int, ...] = (1024, 1024)

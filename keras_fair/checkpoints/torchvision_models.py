@@ -18,7 +18,7 @@ PIXELS = config_lib.PixelConfig(
 BACKBONE = config_lib.BackboneConfig(stride_in="3x3", norm_epsilon=0.0)
 BACKBONE_V2 = dataclasses.replace(BACKBONE, norm="batch", norm_epsilon=1e-5)
 PROPOSALS = config_lib.ProposalConfig(
-    anchor_rounding=True,
+    anchor_rounding="box",
     anchor_stride="fitted",
     normalizer="sampled",
     candidates_per_level=1000,
@@ -65,7 +65,7 @@ RETINANET = config_lib.RetinaNetConfig(
         tuple(float(int(size * 2 ** (third / 3))) for third in range(3))
         for size in (32, 64, 128, 256, 512)
     ),
-    anchor_rounding=True,
+    anchor_rounding="box",
     anchor_stride="fitted",
     box_loss_beta=0.0,
     normalizer="image",

@@ -5,6 +5,8 @@ Networks, CVPR 2017, sections 4 and 5.
 """
 
 import keras
+import numpy as np
+from keras import ops
 
 from keras_fair.config import FasterRCNNConfig
 from keras_fair.layers.box_head import BoxHead
@@ -95,13 +97,16 @@ class FasterRCNN(detector.Detector):
     def pool(self, features: dict, boxes, size: int):
         """Pool RoIs [B, R, 4] into [B, R, size, size, C]. FPN, Eq. 1."""
         config = self.config
-        levels = range(config.pyramid.min_level, config.roi_max_level + 1)
-        return roi_align.roi_align(
-            {f"P{level}": features[f"P{level}"] for level in levels},
-            boxes,
+        first, last = config.pyramid.min_level, config.roi_max_level
+        trim = np.float32([0, 0, config.roi_trim, config.roi_trim])
+        return roi_align.align_at_levels(
+            {f"P{n}": features[f"P{n}"] for n in range(first, last + 1)},
+            ops.cast(boxes, "float32") - trim,
+            roi_align.assign_levels(boxes, first, last),
             size,
             sampling_ratio=config.roi_sampling_ratio,
             aligned=config.roi_aligned,
+            implementation="auto",
         )
 
     def detect(self, features: dict, proposals, image_shape) -> dict:

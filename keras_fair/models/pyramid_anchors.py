@@ -4,6 +4,8 @@ FPN, section 4.1; RetinaNet, section 4. The config is a RetinaNetConfig or a
 ProposalConfig, whose anchor_ fields are alike.
 """
 
+import functools
+
 from keras import ops
 
 from keras_fair.ops import anchors
@@ -19,9 +21,6 @@ def anchor_boxes(features: dict, config) -> dict:
     Returns:
         by level float32 [A, 4], xyxy pixels, in the order y, x, anchor.
     """
-    cell = anchors.cell_anchors
-    if config.anchor_rounding:
-        cell = anchors.rounded_cell_anchors
     result = {}
     for name, sizes in zip(features, config.anchor_sizes, strict=True):
         grid = anchors.pyramid_anchors(
@@ -30,10 +29,18 @@ def anchor_boxes(features: dict, config) -> dict:
             [sizes],
             config.anchor_ratios,
             offset=config.anchor_offset,
-            cell=cell,
+            cell=_cell(name, config.anchor_rounding),
         )
         result[name] = ops.convert_to_tensor(grid)
     return result
+
+
+def _cell(name: str, rounding: str):
+    """Return the function that makes the anchors of a level's cell."""
+    if rounding == "cell":
+        stride = 2 ** int(name[1:])
+        return functools.partial(anchors.quantized_cell_anchors, stride=stride)
+    return anchors.rounded_cell_anchors if rounding else anchors.cell_anchors
 
 
 def _stride(features: dict, name: str, rule: str):
@@ -55,6 +62,11 @@ def check_levels(pyramid, config) -> None:
         raise ValueError(
             'Expected anchor_stride "level" or "fitted". Received: '
             f"{config.anchor_stride!r}."
+        )
+    if config.anchor_rounding not in ("", "box", "cell"):
+        raise ValueError(
+            'Expected anchor_rounding "", "box" or "cell". Received: '
+            f"{config.anchor_rounding!r}."
         )
     levels = range(pyramid.min_level, pyramid.max_level + 1)
     if len(config.anchor_sizes) != len(levels):

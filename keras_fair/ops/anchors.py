@@ -31,6 +31,24 @@ def rounded_cell_anchors(sizes, aspect_ratios):
     return np.round(cell.transpose(1, 0, 2).reshape(-1, 4))
 
 
+def quantized_cell_anchors(sizes, aspect_ratios, *, stride: int):
+    """Return Detectron's cell: its shapes are whole pixels at one stride.
+
+    A square of the stride's side takes each ratio, rounded, and is enlarged.
+    Its boxes end with their last pixel; here they are continuous, so that
+    `offset` has to be 0.5.
+
+    Example: at stride 16, a ratio of 0.5 gives 23 x 12 pixels, and a size of
+    128 eight times that.
+    """
+    ratios = np.asarray(aspect_ratios, "float64")
+    width = np.round(np.sqrt(stride**2 / ratios))
+    shape = np.stack([width, np.round(width * ratios)], axis=-1)
+    scale = np.asarray(sizes, "float64")[:, None, None] / stride
+    half = 0.5 * (scale * shape).reshape(-1, 2)
+    return np.concatenate([-half, half], axis=-1).astype("float32")
+
+
 def pyramid_anchors(
     feature_shapes,
     strides,
@@ -48,8 +66,8 @@ def pyramid_anchors(
         sizes: one tuple of sizes per level, see `cell_anchors`.
         aspect_ratios: height / width, the same at all levels.
         offset: of an anchor's centre in its grid cell, in strides. 0 is
-            Detectron2's and torchvision's, 0.5 TF Model Garden's.
-        cell: `cell_anchors` or `rounded_cell_anchors`.
+            Detectron2's and torchvision's, 0.5 Detectron's.
+        cell: a function of sizes and ratios, such as `cell_anchors`.
 
     Returns:
         float32 [A, 4], xyxy pixels, ordered by level, y, x, anchor. A NumPy

@@ -201,3 +201,24 @@ def test_anchors_for_another_number_of_levels_are_refused():
     proposals = tiny.proposals(anchor_sizes=((8.0,), (16.0,)))
     with pytest.raises(ValueError, match="anchor_sizes for each of P2.*P6"):
         tiny.faster_rcnn(proposals=proposals)
+
+
+def test_trimmed_rois_end_earlier_on_the_level_of_the_whole():
+    model = tiny.faster_rcnn(roi_trim=1.0)
+    features = {
+        f"P{level}": np.full((1, 64 >> level, 96 >> level, 8), level, "f4")
+        for level in range(2, 6)
+    }
+    ramp = np.arange(24, dtype="f4")[None, None, :, None]
+    features["P2"] = np.broadcast_to(ramp, (1, 16, 24, 8))
+    boxes = np.float32([[[8, 8, 37, 37], [0, 0, 112, 112]]])
+    pooled = tiny.runner(lambda *values: model.pool(*values, 7))(
+        features, boxes
+    )
+    # 28 pixels are left, 7 cells of P2; the ramp's value is the cell's index
+    # at its centre.
+    np.testing.assert_allclose(
+        pooled[0, 0, 0, :, 0], 8 / 4 + np.arange(7), rtol=1e-6
+    )
+    # 111 pixels would be pooled from P2.
+    assert pooled[0, 1, 0, 0, 0] == pytest.approx(3)

@@ -47,12 +47,30 @@ def test_a_fitted_stride_is_the_canvas_by_the_cells():
 def test_rounded_anchors_have_whole_sides():
     ratios = {"anchor_ratios": (0.5,), "anchor_sizes": ((8.0,),) * 5}
     plain = pyramid_anchors.anchor_boxes(features(), tiny.proposals(**ratios))
-    config = tiny.proposals(**ratios, anchor_rounding=True)
+    config = tiny.proposals(**ratios, anchor_rounding="box")
     rounded = pyramid_anchors.anchor_boxes(features(), config)
     half = 4 * 2**0.5
     expected = [-half, -half / 2, half, half / 2]
     np.testing.assert_allclose(plain["P2"][0], expected, rtol=1e-6)
     assert np.asarray(rounded["P2"])[0].tolist() == [-6, -3, 6, 3]
+
+
+def test_a_cell_is_rounded_before_it_is_enlarged():
+    config = tiny.proposals(
+        anchor_ratios=(0.5,),
+        anchor_sizes=((8.0,),) * 5,
+        anchor_rounding="cell",
+    )
+    found = pyramid_anchors.anchor_boxes(features(), config)
+    # 5.7 x 2.8 pixels on P2's cell of 4 x 4, 11.3 x 5.7 on P3's of 8 x 8.
+    assert np.asarray(found["P2"])[0].tolist() == [-6, -3, 6, 3]
+    assert np.asarray(found["P3"])[0].tolist() == [-5.5, -3, 5.5, 3]
+
+
+def test_an_unknown_rounding_is_refused():
+    config = tiny.proposals(anchor_rounding="up")
+    with pytest.raises(ValueError, match='"box" or "cell". Received: \'up\''):
+        pyramid_anchors.check_levels(PYRAMID, config)
 
 
 def test_sizes_for_each_level_are_accepted():

@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -121,3 +123,26 @@ def test_rounded_anchors_equal_torchvision(name, pyramid):
 def test_levels_must_agree():
     with pytest.raises(ValueError, match="2 shapes, 1 strides and 1 tuples"):
         anchors.pyramid_anchors([(1, 1), (2, 2)], (8,), ((4,),), (1.0,))
+
+
+def test_quantized_anchors_equal_detectron_s():
+    # Its table of stride 16 and sizes 128 to 512, whose boxes end with their
+    # last pixel; pixels are counted from 1, as in Matlab.
+    table = [
+        *([-83, -39, 100, 56], [-175, -87, 192, 104], [-359, -183, 376, 200]),
+        *([-55, -55, 72, 72], [-119, -119, 136, 136], [-247, -247, 264, 264]),
+        *([-35, -79, 52, 96], [-79, -167, 96, 184], [-167, -343, 184, 360]),
+    ]
+    found = [
+        anchors.pyramid_anchors(
+            [(1, 1)],
+            [16],
+            [(size,)],
+            (ratio,),
+            offset=0.5,
+            cell=functools.partial(anchors.quantized_cell_anchors, stride=16),
+        )[0]
+        for ratio in (0.5, 1.0, 2.0)
+        for size in (128, 256, 512)
+    ]
+    np.testing.assert_array_equal(found + np.float32([1, 1, 0, 0]), table)
