@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "losses": ("ops",),
     "optimizers": (),
     "presets": ("config_files", "checkpoints"),
-    "visualization": ("contract",),
+    "visualization": ("contract", "visualization"),
     "ops": ("contract", "ops"),
     "layers": ("ops", "layers"),
     "models": (

@@ -4,13 +4,16 @@
         photo.jpg folder_of_photos
 
 Each drawing has the name of its image; `detections.json` lists the boxes
-(x, y, width, height, original pixels), and `images` in it the file of each id.
+(x, y, width, height, original pixels), with masks as COCO's RLE and keypoints
+as COCO's x, y (0 is the middle of the first pixel) and score where the model
+has them, and `images` in it the file of each id.
 """
 
 import json
 import os
 
 import keras
+import numpy as np
 from absl import app, flags
 
 from keras_fair import visualization
@@ -39,9 +42,7 @@ def predict_files(model, paths: list[str], output: str, score_threshold: float):
         found = model.predict_on_batch(file.x)
         found = {name: value[0] for name, value in found.items()}
         height, width = file.pixels.shape[:2]
-        found["boxes"] = transforms.to_original(
-            found["boxes"], file.x["image_shape"][0], (height, width)
-        )
+        found = _in_original(found, file.x["image_shape"][0], (height, width))
         drawing = _draw(file.pixels, found, model.config, score_threshold)
         drawings.append(_drawing_path(output, file.path, drawings))
         visualization.save_image(drawing, drawings[-1])
@@ -59,12 +60,25 @@ def predict_files(model, paths: list[str], output: str, score_threshold: float):
     return drawings
 
 
+def _in_original(found: dict, image_shape, original_shape) -> dict:
+    """Take boxes and keypoints to the pixels of the file."""
+    boxes = transforms.to_original(found["boxes"], image_shape, original_shape)
+    found = {**found, "boxes": boxes}
+    if "keypoints" in found:
+        scale = np.divide(original_shape, image_shape)[::-1]
+        found["keypoints"] = found["keypoints"] * [*scale, 1.0]
+    return found
+
+
 def _draw(pixels, found: dict, config, score_threshold: float):
     """Draw the detections; on an enlarged image where it is a small one."""
     scale = max(1, SMALL_SIDE // max(pixels.shape[:2]))
+    found = {**found, "boxes": found["boxes"] * scale}
+    if "keypoints" in found:
+        found["keypoints"] = found["keypoints"] * [scale, scale, 1]
     return visualization.draw_detections(
         pixels.repeat(scale, axis=0).repeat(scale, axis=1),
-        {**found, "boxes": found["boxes"] * scale},
+        found,
         config.class_names or None,
         score_threshold=score_threshold,
     )
@@ -104,16 +118,24 @@ def _records(found: dict, image: dict, config) -> list[dict]:
         if "masks" in found:
             counts = masks[row]["counts"].decode("ascii")
             records[-1]["segmentation"] = {**masks[row], "counts": counts}
+        if "keypoints" in found:
+            # COCO's coordinates are indices of pixels.
+            points = found["keypoints"][row] - [0.5, 0.5, 0.0]
+            records[-1]["keypoints"] = points.ravel().tolist()
     return records
 
 
 def _write_json(path: str, images: list, records: list, model) -> None:
     names = model.config.class_names
     ids = model.config.category_ids or range(len(names))
+    # A detector of boxes and masks has no such field.
+    keypoints = getattr(model.config, "keypoint_names", ())
+    more = {"keypoints": keypoints} if keypoints else {}
     content = {
         "images": images,
         "categories": [
-            {"id": i, "name": name} for i, name in zip(ids, names, strict=True)
+            {"id": i, "name": name, **more}
+            for i, name in zip(ids, names, strict=True)
         ],
         "annotations": records,
     }

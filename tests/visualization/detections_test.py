@@ -5,33 +5,17 @@ import pytest
 from PIL import Image
 
 from keras_fair import visualization
+from keras_fair.visualization import labels
+from keras_fair.visualization import masks as mask_drawing
 from tests import shared
-
-
-def grey(height=100, width=200):
-    return np.full((height, width, 3), 128, "uint8")
-
-
-def objects(*boxes, **more):
-    return {
-        "boxes": np.array(boxes, "float32").reshape(-1, 4),
-        "labels": np.zeros(len(boxes), "int32"),
-        **more,
-    }
-
-
-def pixels(picture):
-    return np.asarray(picture).astype(int)
-
-
-def changed(picture, image):
-    """Bool [H, W]: where the picture differs from the image."""
-    return (pixels(picture) != image).any(-1)
-
-
-# Large enough a box that its label hides no part of its right side.
-BOX = (20, 30, 180, 90)
-RED = visualization.class_color(0)
+from tests.visualization.drawn import (
+    BOX,
+    RED,
+    changed,
+    grey,
+    objects,
+    pixels,
+)
 
 
 def test_a_box_outlines_the_pixels_that_it_covers():
@@ -77,7 +61,7 @@ def test_a_mask_tints_its_inside_and_has_an_opaque_outline():
     mask[0, :, 4:] = 1  # the right half of the box: x from 100 on
     found = objects(BOX, masks=mask)
     picture = pixels(visualization.draw_detections(grey(), found))
-    tint = visualization.MASK_OPACITY
+    tint = mask_drawing.OPACITY
     expected = (1 - tint) * 128 + tint * np.array(RED)
     # Pillow rounds the opacity to 1/255 and the colour to whole numbers.
     np.testing.assert_allclose(picture[60, 140], expected, atol=1.5)
@@ -167,7 +151,7 @@ def test_a_label_without_room_is_left_out():
 def test_labels_of_one_place_do_not_cover_each_other():
     found = objects(BOX, BOX, labels=np.array([0, 1]))
     picture = pixels(visualization.draw_detections(grey(300, 400), found))
-    ground = visualization.LABEL_OPACITY
+    ground = labels.OPACITY
     for label in (0, 1):
         color = np.array(visualization.class_color(label))
         tint = ground * color + (1 - ground) * 128
@@ -225,6 +209,8 @@ def test_an_image_that_is_not_rgb_bytes_is_refused(image, error, message):
         {"scores": np.zeros(2)},
         {"masks": np.zeros((1, 28))},
         {"has_mask": np.ones(3, "bool")},
+        {"keypoints": np.zeros((1, 17, 2))},
+        {"keypoints": np.zeros((2, 17, 3))},
     ],
 )
 def test_rows_that_do_not_match_or_a_batch_are_refused(change):
@@ -248,55 +234,6 @@ def test_a_label_without_name_is_refused(label):
     found = objects(BOX, labels=np.array([label]))
     with pytest.raises(ValueError, match="Expected labels below 2"):
         visualization.draw_detections(grey(), found, ["cat", "dog"])
-
-
-def test_a_grid_centres_images_in_cells_row_by_row():
-    images = [np.full((20, 30, 3), 10, "uint8"), grey(10, 10), grey(20, 30)]
-    gap = visualization.GAP
-    sheet = visualization.draw_grid(images, columns=2)
-    assert sheet.size == (2 * 30 + 3 * gap, 2 * 20 + 3 * gap)
-    picture = pixels(sheet)
-    assert (picture[gap : gap + 20, gap : gap + 30] == 10).all()
-    left, top = 2 * gap + 30 + 10, gap + 5
-    assert (picture[top : top + 10, left : left + 10] == 128).all()
-    assert (picture[top, left - 1] == 255).all()
-    assert (picture[2 * gap + 20, gap : gap + 30] == 128).all()
-
-
-def test_a_grid_is_no_wider_than_its_images():
-    sheet = visualization.draw_grid([grey(10, 10)], columns=5)
-    assert sheet.size == (10 + 2 * visualization.GAP,) * 2
-
-
-@pytest.mark.parametrize("images, columns", [([], 2), ([grey()], 0)])
-def test_a_grid_of_nothing_is_refused(images, columns):
-    with pytest.raises(ValueError, match="at least one image and one column"):
-        visualization.draw_grid(images, columns)
-
-
-@pytest.mark.parametrize("name", ["picture.png", "picture.JPG"])
-def test_save_writes_one_readable_file(name, tmp_path):
-    visualization.save_image(grey(), tmp_path / name)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    with Image.open(tmp_path / name) as picture:
-        # JPEG keeps a constant grey to within a step.
-        np.testing.assert_allclose(pixels(picture), 128, atol=1)
-
-
-@pytest.mark.parametrize("name", ["picture", "picture.txt"])
-def test_save_refuses_an_unknown_suffix(name, tmp_path):
-    with pytest.raises(ValueError, match="ends in .png, .jpg"):
-        visualization.save_image(grey(), tmp_path / name)
-
-
-def test_a_failed_save_leaves_the_old_file_and_no_other(tmp_path):
-    path = tmp_path / "picture.png"
-    visualization.save_image(grey(), path)
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="Expected one RGB"):
-        visualization.save_image(np.zeros((4, 4), "uint8"), path)
-    assert path.read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
 
 
 def test_a_real_image_is_drawn_where_its_objects_are():

@@ -1,0 +1,69 @@
+"""Predictions in the pixels of the file, drawn and written."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_fair.bin import predict
+from keras_fair.config import KeypointRCNNConfig, PixelConfig
+
+NAMES = tuple(f"point {number}" for number in range(17))
+
+
+class Person:
+    """Finds one person in the whole of every image, half as large."""
+
+    config = KeypointRCNNConfig(
+        class_names=("person",),
+        category_ids=(1,),
+        keypoint_names=NAMES,
+        pixels=PixelConfig(short_side=32, max_long_side=64),
+    )
+
+    def predict_on_batch(self, x):
+        height, width = x["image_shape"][0].tolist()
+        boxes = np.zeros((1, 2, 4), "float32")
+        boxes[0, 0] = 0, 0, width, height
+        keypoints = np.zeros((1, 2, 17, 3), "float32")
+        keypoints[0, 0] = 0.25 * width, 0.5 * height, 0.9
+        return {
+            "boxes": boxes,
+            "scores": np.float32([[0.8, 0]]),
+            "labels": np.int32([[0, -1]]),
+            "num_detections": np.int32([1]),
+            "keypoints": keypoints,
+        }
+
+
+@pytest.fixture
+def written(tmp_path):
+    """The drawing and the JSON of a grey image of 64 x 96."""
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.full((64, 96, 3), 128, "uint8")).save(path)
+    output = str(tmp_path / "found")
+    drawings = predict.predict_files(Person(), [str(path)], output, 0.5)
+    content = json.loads((tmp_path / "found" / "detections.json").read_text())
+    return np.asarray(Image.open(drawings[0])), content
+
+
+def test_keypoints_are_written_as_coco_has_them(written):
+    (record,) = written[1]["annotations"]
+    assert record["bbox"] == [0, 0, 96, 64]
+    # (24, 32) is a corner of pixels; half a pixel before it in COCO's frame.
+    expected = np.tile([23.5, 31.5, 0.9], 17)
+    assert record["keypoints"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_category_names_its_keypoints(written):
+    assert written[1]["categories"] == [
+        {"id": 1, "name": "person", "keypoints": list(NAMES)}
+    ]
+
+
+def test_keypoints_are_drawn_on_the_enlarged_image(written):
+    drawing = written[0]
+    assert drawing.shape == (5 * 64, 5 * 96, 3)
+    last = (drawing[5 * 32, 5 * 24] != 128).any()
+    assert last and (drawing[5 * 32, 5 * 60] == 128).all()
