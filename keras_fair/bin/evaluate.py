@@ -2,8 +2,10 @@
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run
 
-`--output=found.json` writes the detections as COCO's results, too. With
-test-time augmentation (Mask R-CNN, appendix B):
+`--output=found.json` writes the detections as COCO's results, too. Where
+masks were withheld in training (data.mask_classes), the classes with and
+without get a row of their own. With test-time augmentation (Mask R-CNN,
+appendix B):
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run --flip \
         --short_sides=400,500,600,700,800,900,1000,1100,1200
@@ -26,6 +28,8 @@ SHORT_SIDES = flags.DEFINE_list(
     "default the config's largest alone.",
 )
 FLIP = flags.DEFINE_bool("flip", False, "Unite with what mirrored images show.")
+
+PER_CLASS = flags.DEFINE_bool("per_class", True, "Print the AP of each class.")
 
 
 def sides(config) -> list[int]:
@@ -58,7 +62,7 @@ def main(_) -> None:
         report, evaluator = experiments.evaluate_coco(
             model, dataset, experiment
         )
-    print(format_report(report))
+    print(format_report(report, per_class=PER_CLASS.value))
     if experiments.OUTPUT.value:
         evaluator.save(experiments.OUTPUT.value)
         print(f"The detections are in {experiments.OUTPUT.value}.")

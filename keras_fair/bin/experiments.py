@@ -10,9 +10,10 @@ from absl import app, flags
 
 from keras_fair import config as config_lib
 from keras_fair import config_files
-from keras_fair.data import plan
+from keras_fair.data import class_splits, plan
 from keras_fair.data.coco import CocoDataset
 from keras_fair.data.pipeline import make_dataset
+from keras_fair.evaluation import scoring
 from keras_fair.evaluation.coco_eval import CocoEvaluator
 from keras_fair.training import evaluate, test_time
 
@@ -108,6 +109,17 @@ def complete_model_config(model, dataset: CocoDataset, data):
     )
 
 
+def mask_subsets(data, class_names: tuple[str, ...]) -> dict:
+    """Return the classes with and without masks in training, if any are.
+
+    Args:
+        data: the settings of the training.
+        class_names: all classes.
+    """
+    choice = class_splits.MaskChoice(data.mask_classes)
+    return scoring.mask_subsets(choice.among(class_names), class_names)
+
+
 def evaluate_coco(model, dataset: CocoDataset, experiment):
     """Return COCO's summary on every image, and the evaluator behind it."""
     batches = make_dataset(
@@ -116,10 +128,7 @@ def evaluate_coco(model, dataset: CocoDataset, experiment):
         batch_size=experiment.train.batch_size,
         training=False,
     )
-    evaluator = CocoEvaluator(
-        dataset.to_coco().dataset,
-        keypoint_sigmas=experiment.data.keypoint_sigmas,
-    )
+    evaluator = _evaluator(dataset, experiment.data)
     report = evaluate.evaluate(
         model, batches, evaluator, num_images=len(dataset.records)
     )
@@ -158,7 +167,7 @@ def evaluate_augmented(
             for is_flipped in mirrored
         ]
 
-    evaluator = CocoEvaluator(dataset.to_coco().dataset)
+    evaluator = _evaluator(dataset, experiment.data)
     report = test_time.evaluate(
         test_time.AugmentedDetector(model, batch_size),
         map(variants_of, _parts(dataset)),
@@ -166,6 +175,14 @@ def evaluate_augmented(
         num_views=len(shapes) * len(sizes) * len(mirrored),
     )
     return report, evaluator
+
+
+def _evaluator(dataset: CocoDataset, data) -> CocoEvaluator:
+    return CocoEvaluator(
+        dataset.to_coco().dataset,
+        keypoint_sigmas=data.keypoint_sigmas,
+        subsets=mask_subsets(data, dataset.class_names),
+    )
 
 
 def _parts(dataset: CocoDataset):

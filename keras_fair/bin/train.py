@@ -19,8 +19,8 @@ from keras_fair.bin import experiments
 from keras_fair.checkpoints import keras_applications
 from keras_fair.data.coco import CocoDataset
 from keras_fair.data.pipeline import make_dataset
-from keras_fair.evaluation.scoring import format_report
-from keras_fair.models import build_model
+from keras_fair.evaluation import scoring
+from keras_fair.models import build_model, load_initial_weights
 from keras_fair.training.train import train
 
 
@@ -44,7 +44,7 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
             model.backbone, settings.backbone_weights
         )
     if settings.initial_weights:
-        model.load_weights(settings.initial_weights)
+        load_initial_weights(model, settings.initial_weights)
     logging.info("Training %d weights.", model.count_params())
 
     def start_at(step: int):
@@ -60,13 +60,23 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
     def evaluate(model) -> dict:
         return experiments.evaluate_coco(model, val_data, experiment)[0]
 
-    return train(model, start_at, settings, workdir, evaluate=evaluate)
+    has_subsets = experiments.mask_subsets(
+        experiment.data, train_data.class_names
+    )
+    return train(
+        model,
+        start_at,
+        settings,
+        workdir,
+        evaluate=evaluate,
+        subsets=scoring.MASK_SUBSETS if has_subsets else None,
+    )
 
 
 def main(_) -> None:
     experiment = experiments.load(experiments.CONFIG.value)
     workdir = experiments.WORKDIR.value
-    print(format_report(train_experiment(experiment, workdir)))
+    print(scoring.format_report(train_experiment(experiment, workdir)))
     print(f"The model is in {os.path.join(workdir, 'model')}.")
 
 

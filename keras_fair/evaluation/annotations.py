@@ -49,11 +49,17 @@ def load(ground_truth: dict | str | os.PathLike) -> coco.COCO:
     return _index(ground_truth)
 
 
-def check_masks(truth: coco.COCO, image_ids) -> None:
-    """Check that every object of these images can be scored by its mask.
+def ignore_without_mask(truth: coco.COCO, image_ids) -> tuple[coco.COCO, int]:
+    """Turn objects without a mask into crowd regions of their box.
+
+    pycocotools needs a mask of every object. Of a crowd region it asks only
+    which detections lie in it, and counts those neither way.
+
+    Returns:
+        The ground truth, and how many objects became so.
 
     Raises:
-        ValueError: an image without size or an annotation without a mask.
+        ValueError: an image without size.
     """
     for image_id in image_ids:
         if not {"height", "width"} <= set(truth.imgs[image_id]):
@@ -61,13 +67,34 @@ def check_masks(truth: coco.COCO, image_ids) -> None:
                 "Expected height and width of every image, to score masks. "
                 f"Image id {image_id} has none."
             )
-        for annotation in truth.imgToAnns[image_id]:
-            if not annotation.get("segmentation"):
-                raise ValueError(
-                    "Expected a segmentation in every annotation, to score "
-                    f"masks. An annotation of image id {image_id}, category "
-                    f"id {annotation['category_id']}, has none."
-                )
+    scored = set(image_ids)
+    missing = [
+        annotation
+        for annotation in truth.dataset["annotations"]
+        if annotation["image_id"] in scored
+        and not annotation.get("segmentation")
+    ]
+    if not missing:
+        return truth, 0
+    replaced = {each["id"]: _box_crowd(each) for each in missing}
+    changed = coco.COCO()
+    changed.dataset = {
+        **truth.dataset,
+        "annotations": [
+            replaced.get(annotation["id"], annotation)
+            for annotation in truth.dataset["annotations"]
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        changed.createIndex()
+    return changed, sum(not each["iscrowd"] for each in missing)
+
+
+def _box_crowd(annotation: dict) -> dict:
+    x, y, width, height = annotation["bbox"]
+    right, bottom = x + width, y + height
+    corners = [x, y, right, y, right, bottom, x, bottom]
+    return {**annotation, "iscrowd": 1, "segmentation": [corners]}
 
 
 def check_keypoints(truth: coco.COCO, image_ids, count: int) -> None:

@@ -11,7 +11,7 @@ B images of a batch.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from keras_fair.evaluation import annotations, convert, scoring
 
@@ -46,9 +46,12 @@ class CocoEvaluator:
             ids in ascending order.
         keypoint_sigmas: how far each keypoint may be off, as a share of the
             object's size; none is COCO's 17 of a person.
+        subsets: class names under a name of your choice, each reported as if
+            the data set had no other classes.
 
     Raises:
-        ValueError: ground truth or category ids that cannot be evaluated.
+        ValueError: ground truth, category ids or an unknown class, that
+            cannot be evaluated.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class CocoEvaluator:
         ground_truth: dict | str | os.PathLike,
         category_ids: Sequence[int] | None = None,
         keypoint_sigmas: Sequence[float] = (),
+        subsets: Mapping[str, Sequence[str]] | None = None,
     ):
         self._truth = annotations.load(ground_truth)
         known = sorted(self._truth.cats)
@@ -68,6 +72,11 @@ class CocoEvaluator:
             )
         self.category_ids = tuple(ids)
         self.keypoint_sigmas = tuple(keypoint_sigmas) or scoring.COCO_SIGMAS
+        self._class_ids = {c["name"]: i for i, c in self._truth.cats.items()}
+        self._subsets = {  # name -> category ids
+            name: _chosen(name, classes, self._class_ids)
+            for name, classes in (subsets or {}).items()
+        }
         self._images = {}  # image id -> convert.ImageDetections
 
     @property
@@ -162,18 +171,13 @@ class CocoEvaluator:
             json.dump(self.results(iou_type), file)
         os.replace(temporary, path)
 
-    def summarize(
-        self,
-        iou_type: str = "bbox",
-        subsets: dict[str, Sequence[str]] | None = None,
-        partial: bool = False,
-    ) -> dict:
+    def summarize(self, iou_type: str = "bbox", partial: bool = False) -> dict:
         """Score everything gathered so far.
 
         Args:
             iou_type: "bbox"; "segm" or "keypoints" where those were given.
-            subsets: class names under a name of your choice, each reported
-                as if the data set had no other classes.
+                An object of the ground truth without a mask is ignored in
+                "segm": what is found in its box counts neither way.
             partial: score only the images added so far. By default an image
                 of the ground truth that was not added is an error.
 
@@ -184,25 +188,24 @@ class CocoEvaluator:
             `per_class`: {class name: AP}; NaN is no part of the mean.
             `subsets`: {name: these metrics}.
             `iou_type` and `num_images`: what was scored.
+            `num_without_mask`: objects that "segm" ignored.
 
         Raises:
-            ValueError: missing images, no masks, or an unknown class.
+            ValueError: missing images, or nothing of that type.
         """
         self._check_type(iou_type)
         self._check_complete(partial)
-        ids = {c["name"]: key for key, c in self._truth.cats.items()}
-        chosen = {
-            name: _chosen(name, classes, ids)
-            for name, classes in (subsets or {}).items()
-        }
+        ids, truth, num_without_mask = self._class_ids, self._truth, 0
         if iou_type == "segm":
-            annotations.check_masks(self._truth, self.image_ids)
+            truth, num_without_mask = annotations.ignore_without_mask(
+                truth, self.image_ids
+            )
         if iou_type == "keypoints":
             annotations.check_keypoints(
                 self._truth, self.image_ids, len(self.keypoint_sigmas)
             )
         scored = scoring.score(
-            self._truth,
+            truth,
             self.results(iou_type),
             self.image_ids,
             iou_type,
@@ -214,10 +217,11 @@ class CocoEvaluator:
             "per_class": per_class,
             "subsets": {
                 name: scoring.metrics(scored, classes)
-                for name, classes in chosen.items()
+                for name, classes in self._subsets.items()
             },
             "iou_type": iou_type,
             "num_images": len(self._images),
+            "num_without_mask": num_without_mask,
         }
 
     def _add(self, added: list) -> None:

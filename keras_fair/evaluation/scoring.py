@@ -36,6 +36,11 @@ KEYPOINT_METRICS = {  # the same of COCOeval for "keypoints"
 }
 # COCO's falloff of each of a person's 17 keypoints, of the object's size.
 COCO_SIGMAS = tuple(cocoeval.Params("keypoints").kpt_oks_sigmas.tolist())
+# Of a partly supervised training, and what logs call them.
+MASK_SUBSETS = {
+    "classes with masks in training": "with_masks",
+    "classes without": "without_masks",
+}
 TABLE_WIDTH = 79  # characters
 
 
@@ -108,7 +113,23 @@ def _metrics(iou_type: str) -> dict:
     return KEYPOINT_METRICS if iou_type == "keypoints" else METRICS
 
 
-def format_report(report: dict) -> str:
+def mask_subsets(with_masks: tuple, class_names: tuple) -> dict:
+    """Return the classes that had masks in training and the others.
+
+    Args:
+        with_masks: names of those that had; all, if the training withheld
+            none.
+        class_names: all names.
+
+    Returns:
+        Subsets for a `CocoEvaluator`, none if all classes had masks.
+    """
+    without = tuple(name for name in class_names if name not in with_masks)
+    both = dict(zip(MASK_SUBSETS, (with_masks, without)))
+    return both if without else {}
+
+
+def format_report(report: dict, per_class: bool = True) -> str:
     """Return a report of `CocoEvaluator.summarize` as aligned text.
 
     Subsets follow the metrics as one row each; the AP of each class comes
@@ -123,11 +144,15 @@ def format_report(report: dict) -> str:
         value = _number(report[name])
         lines.append(f"{name:<8}{value:>6}  {iou:<11}{size:<9}{detections}")
     if report["subsets"]:
-        lines += ["", *_subset_table(report["subsets"])]
-    lines += ["", "AP of each class", *_class_table(report["per_class"])]
+        lines += ["", *_subset_table({**report["subsets"], "all": report})]
+    if report.get("num_without_mask"):
+        count = report["num_without_mask"]
+        lines += ["", f"{count} objects without a mask are ignored."]
+    if per_class:
+        lines += ["", "AP of each class", *_class_table(report["per_class"])]
     for part in ("masks", "keypoints"):
         if part in report:
-            lines += ["", format_report(report[part])]
+            lines += ["", format_report(report[part], per_class)]
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """What happens between the steps of `fit`."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 
@@ -60,6 +60,8 @@ class Evaluation(keras.callbacks.Callback):
         names: what to log.
         has_masks: log the same of the report's "masks" as `val_mask_...`.
         has_keypoints: and of its "keypoints" as `val_keypoint_...`.
+        subsets: names of the report's subsets and what the log calls them:
+            the first of `names` of each is logged, too, as `val_AP_...`.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Evaluation(keras.callbacks.Callback):
         names: tuple[str, ...] = ("AP", "AP50", "AP75"),
         has_masks: bool = False,
         has_keypoints: bool = False,
+        subsets: Mapping[str, str] | None = None,
     ):
         super().__init__()
         self.evaluate = evaluate
         self.every = every
         self.names = names
+        self.subsets = subsets or {}
         self.prefixes = {None: "val_"}  # of the report's parts
         if has_masks:
             self.prefixes["masks"] = "val_mask_"
@@ -89,3 +93,7 @@ class Evaluation(keras.callbacks.Callback):
             report = self.report[part] if due and part else self.report
             for name in self.names:
                 logs[f"{prefix}{name}"] = report[name] if due else math.nan
+            for subset, suffix in self.subsets.items():
+                name = self.names[0]
+                value = report["subsets"][subset][name] if due else math.nan
+                logs[f"{prefix}{name}_{suffix}"] = value

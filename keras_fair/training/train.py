@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import keras
 from absl import logging
@@ -34,6 +34,7 @@ def train(
     workdir: str,
     *,
     evaluate: Callable[[keras.Model], dict] | None = None,
+    subsets: Mapping[str, str] | None = None,
 ) -> dict | None:
     """Train to `config.steps`, from the work directory's last checkpoint.
 
@@ -46,6 +47,7 @@ def train(
         config: the schedule.
         workdir: a local folder, made where it is missing.
         evaluate: takes the model, returns numbers for the log.
+        subsets: of classes that are logged, too; see callbacks.Evaluation.
 
     Returns:
         the last evaluation, or None without `evaluate`.
@@ -71,6 +73,7 @@ def train(
         config.evaluate_steps // config.checkpoint_steps,
         has_masks="mask_loss" in model.loss_names,
         has_keypoints="keypoint_loss" in model.loss_names,
+        subsets=subsets,
     )
     if step < config.steps:
         model.fit(

@@ -5,12 +5,14 @@ import json
 import math
 import os
 
+import numpy as np
 import pytest
 
 from keras_fair import config_files
 from keras_fair.bin import experiments
 from keras_fair.data import synthetic
 from keras_fair.data.coco import CocoDataset
+from keras_fair.evaluation import scoring
 from tests.models import tiny
 
 
@@ -99,3 +101,19 @@ def test_keypoints_are_evaluated_and_their_names_known(with_keypoints):
     assert report["keypoints"]["iou_type"] == "keypoints"
     assert not math.isnan(report["keypoints"]["AP"])
     assert len(evaluator.results("keypoints")) == len(evaluator.results())
+
+
+def test_classes_without_masks_are_evaluated_apart(experiment):
+    data = dataclasses.replace(
+        experiment.data, mask_classes=("circle", "triangle")
+    )
+    experiment = dataclasses.replace(experiment, data=data)
+    report, _ = experiments.evaluate_coco(
+        tiny.mask_rcnn(score_threshold=0.0),
+        CocoDataset.from_config(data, "val"),
+        experiment,
+    )
+    for part in (report, report["masks"]):
+        assert list(part["subsets"]) == list(scoring.MASK_SUBSETS)
+        without = part["subsets"]["classes without"]
+        np.testing.assert_equal(without["AP"], part["per_class"]["square"])

@@ -104,21 +104,29 @@ def test_a_missing_key_is_named():
         annotations.load(ground_truth(one))
 
 
-def test_masks_need_a_segmentation_in_every_annotation():
-    truth = annotations.load(ground_truth(ONE))
-    with pytest.raises(ValueError, match="Expected a segmentation"):
-        annotations.check_masks(truth, [1])
+def test_an_object_without_mask_becomes_a_crowd_region_of_its_box():
+    crowd = {**ONE, "id": 2, "iscrowd": 1}
+    truth = annotations.load(ground_truth(ONE, crowd))
+    changed, count = annotations.ignore_without_mask(truth, [1])
+    assert count == 1
+    for each in changed.loadAnns([1, 2]):
+        assert each["iscrowd"] == 1
+        x, y, width, height = ONE["bbox"]
+        assert each["segmentation"] == [
+            [x, y, x + width, y, x + width, y + height, x, y + height]
+        ]
+    assert truth.loadAnns([1])[0]["iscrowd"] == 0
 
 
 def test_masks_need_the_size_of_the_image():
     truth = annotations.load({**ground_truth(), "images": [{"id": 1}]})
     with pytest.raises(ValueError, match="Expected height and width"):
-        annotations.check_masks(truth, [1])
+        annotations.ignore_without_mask(truth, [1])
 
 
-def test_masks_are_complete():
+def test_masks_that_are_complete_are_left_alone():
     segmentation = [[0, 0, 9, 0, 9, 5, 0, 5]]
     truth = annotations.load(
         ground_truth({**ONE, "segmentation": segmentation})
     )
-    annotations.check_masks(truth, [1])
+    assert annotations.ignore_without_mask(truth, [1]) == (truth, 0)

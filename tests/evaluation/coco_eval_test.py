@@ -327,10 +327,8 @@ def test_merge_refuses_other_labels():
 
 @pytest.mark.parametrize("classes", [["triangle"], []])
 def test_a_subset_of_unknown_or_no_classes_is_refused(classes):
-    evaluator = evaluation.CocoEvaluator(ground_truth())
-    update(evaluator, [])
     with pytest.raises(ValueError, match="Expected subset 'masked'"):
-        evaluator.summarize(subsets={"masked": classes})
+        evaluation.CocoEvaluator(ground_truth(), subsets={"masked": classes})
 
 
 @pytest.mark.parametrize("iou_type", ["segm", "keypoints"])
@@ -346,6 +344,37 @@ def test_masks_in_some_images_only_are_refused():
     update(evaluator, [], rles=[[]])
     with pytest.raises(ValueError, match="rles for every image or for none"):
         update(evaluator, [], first_id=2)
+
+
+def test_an_object_without_mask_is_ignored_in_mask_ap_alone():
+    mask = np.zeros((100, 200), "uint8", order="F")
+    mask[:40, :40] = 1
+    with_mask = annotation(
+        1, 1, 7, [0, 0, 40, 40], segmentation=[[0, 0, 40, 0, 40, 40, 0, 40]]
+    )
+    without = annotation(2, 1, 7, [100, 0, 40, 40])
+    evaluator = evaluation.CocoEvaluator(ground_truth([with_mask, without]))
+    rles = [coco_mask.encode(np.roll(mask, 100, 1)), coco_mask.encode(mask)]
+    update(
+        evaluator,
+        [(100, 0, 140, 40, 0.9, SQUARE), (0, 0, 40, 40, 0.8, SQUARE)],
+        rles=[rles],
+    )
+    report = evaluator.summarize("segm")
+    # The better scored one would halve the precision.
+    assert report["AP"] == pytest.approx(1.0, abs=1e-12)
+    assert report["num_without_mask"] == 1
+    boxes = evaluator.summarize()
+    assert boxes["AP"] == pytest.approx(1.0, abs=1e-12)
+    assert boxes["num_without_mask"] == 0
+
+
+def test_mask_ap_of_boxes_alone_is_not_a_number():
+    evaluator = evaluation.CocoEvaluator(ground_truth(SQUARES))
+    update(evaluator, [], rles=[[]])
+    report = evaluator.summarize("segm")
+    assert math.isnan(report["AP"])
+    assert report["num_without_mask"] == len(SQUARES)
 
 
 def test_mask_and_box_are_scored_apart():
@@ -415,9 +444,14 @@ def perturbed(truth, image, random):
     return [(*row[:4], s, row[4]) for row, s in zip(rows, scores, strict=True)]
 
 
+FOUR = ["person", "zebra", "bus", "chair"]
+
+
 def perturbed_evaluator(num_images):
     truth = silent_coco(coco_tiny_path())
-    evaluator = evaluation.CocoEvaluator(coco_tiny_path())
+    evaluator = evaluation.CocoEvaluator(
+        coco_tiny_path(), subsets={"four": FOUR}
+    )
     random = np.random.default_rng(0)
     image_ids = sorted(truth.imgs)[:num_images]
     for image_id in random.permutation(image_ids):
@@ -431,16 +465,13 @@ def perturbed_evaluator(num_images):
     return evaluator, image_ids
 
 
-FOUR = ["person", "zebra", "bus", "chair"]
-
-
 @pytest.fixture(scope="module")
 def perturbed_report(tmp_path_factory):
     """The report on all images, and the file of results it is about."""
     evaluator, _ = perturbed_evaluator(num_images=80)
     results = tmp_path_factory.mktemp("perturbed") / "results.json"
     evaluator.save(results)
-    return evaluator.summarize(subsets={"four": FOUR}), results
+    return evaluator.summarize(), results
 
 
 def test_real_images_equal_pycocotools_to_the_last_digit(perturbed_report):

@@ -90,6 +90,29 @@ def test_report_shows_subsets_in_rows():
     text = scoring.format_report(report(subsets={"with masks": values}))
     row = next(r for r in text.splitlines() if r.startswith("with masks"))
     assert row.split() == ["with", "masks", *["0.125"] * 6]
+    row = next(r for r in text.splitlines() if r.startswith("all "))
+    assert row.split() == ["all", *["0.500"] * 3, "n/a", *["0.500"] * 2]
+
+
+def test_report_leaves_the_classes_out_of_every_part():
+    whole = report(masks=report(iou_type="segm"))
+    assert scoring.format_report(whole).count("AP of each class") == 2
+    text = scoring.format_report(whole, per_class=False)
+    assert "AP of each class" not in text and "square" not in text
+
+
+def test_report_counts_objects_without_a_mask():
+    text = scoring.format_report(report(num_without_mask=3))
+    assert "3 objects without a mask are ignored." in text
+
+
+def test_classes_with_masks_and_the_others_are_subsets():
+    subsets = scoring.mask_subsets(("cat",), ("bus", "cat", "dog"))
+    assert subsets == {
+        "classes with masks in training": ("cat",),
+        "classes without": ("bus", "dog"),
+    }
+    assert scoring.mask_subsets(("cat", "dog"), ("cat", "dog")) == {}
 
 
 def test_report_of_many_classes_stays_within_a_terminal():

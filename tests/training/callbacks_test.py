@@ -61,3 +61,28 @@ def test_parts_of_a_report_are_logged_by_name():
         "val_mask_AP": 0.25,
         "val_keypoint_AP": 0.75,
     }
+
+
+def test_subsets_of_a_report_are_logged_by_name():
+    seen, unseen = {"AP": 0.75}, {"AP": 0.25}
+    part = {"AP": 0.5, "AP50": 1.0, "subsets": {"a": seen, "b": unseen}}
+    evaluation = callbacks.Evaluation(
+        lambda model: {**part, "masks": part},
+        every=2,
+        names=("AP", "AP50"),
+        has_masks=True,
+        subsets={"a": "with_masks", "b": "without_masks"},
+    )
+    evaluation.set_params({"epochs": 4})
+    first, second = {}, {}
+    evaluation.on_epoch_end(0, first)
+    evaluation.on_epoch_end(1, second)
+    assert list(first) == list(second)
+    assert np.isnan(list(first.values())).all()
+    masks = {k: v for k, v in second.items() if k.startswith("val_mask_")}
+    assert masks == {
+        "val_mask_AP": 0.5,
+        "val_mask_AP50": 1.0,
+        "val_mask_AP_with_masks": 0.75,
+        "val_mask_AP_without_masks": 0.25,
+    }
