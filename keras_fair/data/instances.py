@@ -148,7 +148,9 @@ class InstanceDataset(SkippedRecords):
         )
 
     def _refuse(self, kind: str, record, fault: Exception) -> None:
-        record_id = record.get("id") if isinstance(record, dict) else record
+        record_id = record
+        if isinstance(record, dict):
+            record_id = record.get("source", record.get("id"))
         message = f"{self.path}: {kind} {record_id!r}: {fault}."
         if self.on_bad_record == "error":
             raise type(fault)(

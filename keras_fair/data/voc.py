@@ -1,0 +1,198 @@
+"""Pascal VOC's folders: a box in XML for each object, masks in PNG for some.
+
+Everingham et al.: The Pascal Visual Object Classes Challenge, 2012 and
+earlier; many tools write the XML. Needs no TensorFlow.
+"""
+
+import os
+from collections.abc import Sequence
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from keras_fair.data import class_splits, instances, records
+
+# What COCO calls otherwise.
+COCO_SPELLING = {
+    "aeroplane": "airplane",
+    "diningtable": "dining table",
+    "motorbike": "motorcycle",
+    "pottedplant": "potted plant",
+    "sofa": "couch",
+    "tvmonitor": "tv",
+}
+BORDER = 255  # of an object in the PNG: belongs to none
+
+
+class VocDataset(instances.InstanceDataset):
+    """The records of one list of images; see InstanceDataset.
+
+    A difficult object is a crowd region: it does not train, and a detection
+    on it counts neither way. An image without a PNG in SegmentationObject has
+    boxes without masks.
+
+    Args:
+        folder: with Annotations, ImageSets, JPEGImages and, for masks,
+            SegmentationObject.
+        split: the list below ImageSets, such as "Main/train".
+        class_names: in the order of their labels; () is VOC's 20 as COCO
+            spells and orders them. VOC's spelling is understood, too.
+        options: InstanceDataset's.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        split: str,
+        *,
+        class_names: Sequence[str] = (),
+        **options,
+    ):
+        self.path = os.path.join(folder, "ImageSets", f"{split}.txt")
+        self.folder = folder
+        self._names = tuple(class_names) or class_splits.VOC_CLASSES
+        super().__init__(os.path.join(folder, "JPEGImages"), **options)
+
+    def read_content(self) -> records.Content:
+        """Read the XML, and the PNG where masks are wanted, of each image.
+
+        Raises:
+            FileNotFoundError: there is no such list.
+        """
+        if not os.path.isfile(self.path):
+            raise FileNotFoundError(f"No list of images {self.path}.")
+        with open(self.path, encoding="utf-8") as file:
+            # A list of one class has a second column, whether it is there.
+            names = [line.split()[0] for line in file if line.strip()]
+        images, annotations, faults = [], [], []
+        for image_id, name in enumerate(names, start=1):
+            try:
+                image, objects = self._image_dicts(name)
+            except (ValueError, OSError) as error:
+                faults.append(records.Fault("image", name, error))
+                continue
+            images.append({"id": image_id, **image})
+            annotations += [{"image_id": image_id, **each} for each in objects]
+        for number, annotation in enumerate(annotations, start=1):
+            annotation["id"] = number
+        categories = [
+            {"id": number, "name": name}
+            for number, name in enumerate(self._names, start=1)
+        ]
+        return records.Content(images, annotations, categories, faults)
+
+    def _image_dicts(self, name: str) -> tuple[dict, list[dict]]:
+        """Return COCO's dicts of an image and its objects, without ids."""
+        path = os.path.join(self.folder, "Annotations", f"{name}.xml")
+        root = read_xml(path)
+        suffix = os.path.splitext(root.findtext("filename", ""))[1]
+        image = {
+            "file_name": name + (suffix or ".jpg"),
+            "height": int(_number(root, "size/height", path)),
+            "width": int(_number(root, "size/width", path)),
+        }
+        objects = [
+            self._object_dict(element, f"{name}, object {number}", path)
+            for number, element in enumerate(root.findall("object"), start=1)
+        ]
+        path = os.path.join(self.folder, "SegmentationObject", f"{name}.png")
+        if self.with_masks and os.path.isfile(path):
+            _add_masks(objects, path, image)
+        return image, objects
+
+    def _object_dict(self, element, source: str, path: str) -> dict:
+        sides = ("xmin", "ymin", "xmax", "ymax")
+        left, top, right, bottom = (
+            _number(element, f"bndbox/{side}", path) for side in sides
+        )
+        name = element.findtext("name", "").strip()
+        if name not in self._names:
+            name = COCO_SPELLING.get(name, name)
+        return {
+            "source": source,  # what an error calls it
+            # An unknown class is refused by its name.
+            "category_id": self._names.index(name) + 1
+            if name in self._names
+            else name,
+            # VOC counts pixels from 1, and the last belongs to the box.
+            "bbox": [left - 1, top - 1, right - left + 1, bottom - top + 1],
+            "iscrowd": int(element.findtext("difficult", "0").strip() == "1"),
+        }
+
+
+def read_xml(path: str) -> ElementTree.Element:
+    """Parse an XML file that may come from anywhere.
+
+    A document type is refused, since entities can blow a file up to any size.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no XML, or has a document type.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no file {path}")
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    try:
+        with open(path, "rb") as file:
+            parser.ParseFile(file)
+    except (expat.ExpatError, ValueError) as error:
+        raise ValueError(f"{path} is not plain XML ({error})") from error
+    return builder.close()
+
+
+def _refuse_doctype(name, *_) -> None:
+    raise ValueError(f"document type {name!r}, whose entities are not read")
+
+
+def _number(element, place: str, path: str) -> float:
+    text = element.findtext(place)
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected a number as {place} in {path}: {text!r}"
+        ) from None
+
+
+def _add_masks(objects: list[dict], path: str, image: dict) -> None:
+    """Give each object the pixels that the PNG has of its number."""
+    numbers = _read_png(path)
+    shape = (image["height"], image["width"])
+    if numbers.shape != shape:
+        raise ValueError(
+            f"expected height and width {shape} of {path}, as in the XML: "
+            f"{numbers.shape}"
+        )
+    largest = int(np.max(numbers, where=numbers != BORDER, initial=0))
+    if largest > len(objects):
+        raise ValueError(
+            f"{path} shows an object {largest}; the XML has {len(objects)}"
+        )
+    for number, each in enumerate(objects, start=1):
+        mask = np.asfortranarray(numbers == number, np.uint8)
+        if mask.any():
+            rle = coco_mask.encode(mask)
+            counts = rle["counts"].decode("ascii")
+            each["segmentation"] = {"size": list(shape), "counts": counts}
+
+
+def _read_png(path: str):
+    """Return uint8 [h, w]: the palette's indices, not its colours."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L"):
+                raise ValueError(
+                    f"expected a palette of object numbers in {path}: mode "
+                    f"{image.mode}"
+                )
+            return np.asarray(image)
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} is no readable PNG ({error})") from error

@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_fair.data import voc
+from keras_fair.data.class_splits import VOC_CLASSES
+
+HEIGHT, WIDTH = 40, 60
+OBJECT = """
+  <object><name>{name}</name><difficult>{difficult}</difficult>
+    <part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin>
+      <xmax>2</xmax><ymax>2</ymax></bndbox></part>
+    <bndbox><xmax>{xmax}</xmax><xmin>{xmin}</xmin><ymax>{ymax}</ymax>
+      <ymin>{ymin}</ymin></bndbox>
+  </object>"""
+
+
+def voc_object(name, box, difficult=0):
+    values = dict(zip(("xmin", "ymin", "xmax", "ymax"), box))
+    return OBJECT.format(name=name, difficult=difficult, **values)
+
+
+class Folder:
+    """A VOC folder of three images, to be spoilt."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name in (
+            "Annotations",
+            "ImageSets/Main",
+            "ImageSets/Segmentation",
+            "JPEGImages",
+            "SegmentationObject",
+        ):
+            (folder / name).mkdir(parents=True)
+        self.add_image(
+            "2007_000032",
+            voc_object("sofa", (11, 6, 30, 15)),
+            voc_object("dog", (1, 1, 60, 40), difficult=1),
+            voc_object("tvmonitor", (20.5, 20, 60, 40)),
+        )
+        numbers = np.zeros((HEIGHT, WIDTH), "uint8")
+        numbers[4:16, 9:31] = 255
+        numbers[5:15, 10:30] = 1
+        numbers[30:, 40:] = 2
+        self.add_png("2007_000032", numbers)
+        self.add_image("2007_000039", voc_object("aeroplane", (1, 1, 10, 10)))
+        self.add_image("2007_000063")
+        self.write_list("Main/train", "2007_000032", "2007_000039")
+        self.write_list("Segmentation/val", "2007_000063  1")
+
+    def add_image(self, name, *objects, head=""):
+        text = (
+            f"{head}<annotation><filename>{name}.jpg</filename>"
+            f"<size><width>{WIDTH}</width><height>{HEIGHT}</height></size>"
+            f"{''.join(objects)}</annotation>"
+        )
+        (self.folder / f"Annotations/{name}.xml").write_text(text)
+        pixels = np.zeros((HEIGHT, WIDTH, 3), "uint8")
+        path = self.folder / f"JPEGImages/{name}.jpg"
+        Image.fromarray(pixels).save(path)
+
+    def add_png(self, name, numbers):
+        image = Image.fromarray(numbers, "P")
+        # As VOC's: neighbouring indices have colours far apart.
+        image.putpalette(np.arange(768) * 89 % 256)
+        image.save(self.folder / f"SegmentationObject/{name}.png")
+
+    def write_list(self, split, *lines):
+        path = self.folder / f"ImageSets/{split}.txt"
+        path.write_text("\n".join(lines) + "\n")
+
+    def read(self, split="Main/train", **options):
+        return voc.VocDataset(str(self.folder), split, **options)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return Folder(tmp_path)
+
+
+def mask_of(record, row):
+    counts = record.masks[row]
+    runs = np.repeat(np.arange(len(counts)) % 2, counts)
+    return runs.reshape(record.width, record.height).T
+
+
+def test_boxes_count_from_one_and_include_the_last_pixel(files):
+    record = files.read().records[0]
+    np.testing.assert_array_equal(
+        record.boxes, np.float32([[10, 5, 30, 15], [19.5, 19, 60, 40]])
+    )
+    assert (record.height, record.width) == (HEIGHT, WIDTH)
+    assert record.path.endswith("JPEGImages/2007_000032.jpg")
+
+
+def test_classes_are_voc_s_in_coco_s_spelling(files):
+    dataset = files.read()
+    assert dataset.class_names == VOC_CLASSES
+    names = [dataset.class_names[i] for i in dataset.records[0].labels]
+    assert names == ["couch", "tv"]
+    (label,) = dataset.records[1].labels
+    assert dataset.class_names[label] == "airplane"
+
+
+def test_every_spelling_of_voc_is_known():
+    assert set(voc.COCO_SPELLING.values()) <= set(VOC_CLASSES)
+
+
+def test_a_difficult_object_is_a_crowd_region(files):
+    dataset = files.read(with_masks=True)
+    assert len(dataset.records[0].labels) == 2
+    difficult = dataset.to_coco().loadAnns([2])[0]
+    assert difficult["iscrowd"] == 1 and difficult["area"] == 2400
+
+
+def test_masks_are_the_pixels_of_the_object_s_number(files):
+    first, second = files.read(with_masks=True).records
+    expected = np.zeros((HEIGHT, WIDTH))
+    expected[5:15, 10:30] = 1  # without the border
+    np.testing.assert_array_equal(mask_of(first, 0), expected)
+    assert first.masks[1] is None  # the third object has no pixel
+    assert second.masks == (None,)  # no PNG
+
+
+def test_masks_are_not_read_unless_wanted(files):
+    (files.folder / "SegmentationObject/2007_000032.png").write_text("broken")
+    assert files.read().records[0].masks == (None, None)
+
+
+def test_masks_reach_the_evaluator(files):
+    truth = files.read(with_masks=True).to_coco()
+    assert truth.annToMask(truth.loadAnns([1])[0]).sum() == 200
+    assert "segmentation" not in truth.loadAnns([3])[0]
+
+
+def test_a_list_with_a_second_column_and_an_empty_image(files):
+    dataset = files.read("Segmentation/val", with_masks=True)
+    assert [len(record.labels) for record in dataset.records] == [0]
+
+
+def test_own_classes_keep_their_names(files):
+    files.add_image("a", voc_object("sofa", (1, 1, 9, 9)))
+    files.write_list("Main/own", "a")
+    dataset = files.read("Main/own", class_names=("lamp", "sofa"))
+    assert dataset.class_names == ("lamp", "sofa")
+    np.testing.assert_array_equal(dataset.records[0].labels, [1])
+
+
+def bomb(files):
+    head = '<!DOCTYPE a [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]>'
+    files.add_image("2007_000039", voc_object("&b;", (1, 1, 9, 9)), head=head)
+
+
+def cut_off(files):
+    path = files.folder / "Annotations/2007_000039.xml"
+    path.write_text(path.read_text()[:80])
+
+
+def wrong_size(files):
+    files.add_png("2007_000039", np.zeros((HEIGHT, WIDTH + 1), "uint8"))
+
+
+def too_many(files):
+    files.add_png("2007_000039", np.full((HEIGHT, WIDTH), 2, "uint8"))
+
+
+def colours(files):
+    path = files.folder / "SegmentationObject/2007_000039.png"
+    Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), "uint8")).save(path)
+
+
+def no_png(files):
+    path = files.folder / "SegmentationObject/2007_000039.png"
+    path.write_bytes(b"no image")
+
+
+def no_number(files):
+    files.add_image("2007_000039", voc_object("dog", ("a", 1, 9, 9)))
+
+
+def no_xml(files):
+    (files.folder / "Annotations/2007_000039.xml").unlink()
+
+
+FAULTS = {
+    bomb: "image '2007_000039': .* not plain XML .*document type 'a'",
+    cut_off: "image '2007_000039': .* not plain XML",
+    wrong_size: r"image '2007_000039': expected height and width \(40, 60\)",
+    too_many: "image '2007_000039': .* shows an object 2; the XML has 1",
+    colours: "image '2007_000039': expected a palette .* mode RGB",
+    no_png: "image '2007_000039': .* no readable PNG",
+    no_number: "image '2007_000039': expected a number as bndbox/xmin",
+    no_xml: "image '2007_000039': no file",
+}
+
+
+@pytest.mark.parametrize("spoil", FAULTS)
+def test_a_fault_names_the_image(files, spoil):
+    spoil(files)
+    with pytest.raises((ValueError, FileNotFoundError), match=FAULTS[spoil]):
+        files.read(with_masks=True)
+
+
+@pytest.mark.parametrize("spoil", FAULTS)
+def test_a_fault_is_skipped_and_counted_once(files, spoil):
+    spoil(files)
+    dataset = files.read(with_masks=True, on_bad_record="skip")
+    assert len(dataset.to_coco().imgs) == len(dataset.records) == 1
+    assert dict(dataset.skipped) == {"image": 1}
+
+
+def test_a_bad_object_is_named_by_its_place(files):
+    files.add_image("2007_000039", voc_object("unicorn", (1, 1, 9, 9)))
+    message = "'2007_000039, object 1': unknown category 'unicorn'"
+    with pytest.raises(ValueError, match=message):
+        files.read()
+    dataset = files.read(on_bad_record="skip")
+    assert dict(dataset.skipped) == {"annotation": 1}
+
+
+def test_a_missing_list_is_named(files):
+    with pytest.raises(FileNotFoundError, match="No list of images .*test.txt"):
+        files.read("Main/test")
