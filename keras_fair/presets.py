@@ -17,6 +17,7 @@ from keras_fair import config_files
 from keras_fair.checkpoints import (
     convert,
     detectron2_models,
+    detectron_models,
     torchvision_models,
 )
 
@@ -27,11 +28,17 @@ ORIGIN_NAME = "origin.json"
 LIBRARIES = {
     "torchvision": torchvision_models.MODELS,
     "detectron2": detectron2_models.MODELS,
+    "detectron": detectron_models.MODELS,
+    "seg_every_thing": detectron_models.SEG_EVERY_THING_MODELS,
 }
 LICENCES = {
     "torchvision": "BSD-3-Clause; trained on COCO, whose terms apply",
     "detectron2": "CC-BY-SA-3.0 (model zoo); trained on COCO, whose terms "
     "apply",
+    "detectron": "CC-BY-SA-3.0 (model zoo); trained on COCO, whose terms apply",
+    # Its code is Apache-2.0; it says nothing of the weights.
+    "seg_every_thing": "none stated; trained on COCO and Visual Genome, whose "
+    "terms apply",
 }
 
 

@@ -1,4 +1,4 @@
-"""Turn weights of torchvision or Detectron2 into a preset folder, or back.
+"""Turn weights of torchvision or Detectron into a preset folder, or back.
 
     python -m keras_fair.bin.convert \
         --preset=torchvision/maskrcnn_resnet50_fpn \
@@ -25,7 +25,7 @@ NUM_CLASSES = flags.DEFINE_integer(
     "num_classes", None, "Start the layers that know classes anew, for these."
 )
 TARGET = flags.DEFINE_enum(
-    "target", None, list(convert.SOURCES), "Library to write weights for."
+    "target", None, list(convert.TARGETS), "Library to write weights for."
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_fair import config as config_lib
 from keras_fair.checkpoints import (
+    detectron,
     detectron2,
     layouts,
     readers,
@@ -18,14 +19,12 @@ from keras_fair.checkpoints import (
     writers,
 )
 
-SOURCES = {"torchvision": torchvision, "detectron2": detectron2}
-VARIABLES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
+TARGETS = {"torchvision": torchvision, "detectron2": detectron2}
+# Detectron is read only: who runs Caffe2 still has its files.
+SOURCES = {
+    **TARGETS,
+    "detectron": detectron,
+    "seg_every_thing": detectron,
 }
 OURS_ALONE = ("average_positives",)  # a state of training
 
@@ -55,10 +54,10 @@ def load_weights_from(
         ValueError: the file cannot be read, or any name is missing,
             unexpected or of another shape; lists all. Nothing is loaded then.
     """
-    library = _library(source)
+    library = _library(source, SOURCES)
     arrays = library.to_our_rows(readers.read(path), model.config)
-    table = library.table(model.config)
-    return _load(model, arrays, table, library.IGNORED, keep)
+    names = _their_names(model, library.table(model.config), library)
+    return _load(model, arrays, names, library.IGNORED, keep)
 
 
 def copy_weights(source, model, *, keep: tuple[str, ...] = ()) -> Report:
@@ -87,7 +86,7 @@ def export_weights_to(model, path: str, target: str) -> None:
     Args:
         model: a detector.
         path: the file to write, replaced atomically.
-        target: a key of `SOURCES`.
+        target: a key of `TARGETS`.
 
     Raises:
         ValueError: the library has no counterpart of some weight.
@@ -103,12 +102,12 @@ def their_arrays(arrays: dict, config, target: str) -> dict:
     Args:
         arrays: by path of the weight, as `weights_by_name` has it.
         config: the model's.
-        target: a key of `SOURCES`.
+        target: a key of `TARGETS`.
     """
-    library = _library(target)
+    library = _library(target, TARGETS)
     table = library.table(config)
     theirs = {
-        their_name(path, table): layouts.to_theirs(array)
+        their_name(path, table, library.VARIABLES): layouts.to_theirs(array)
         for path, array in arrays.items()
         if path not in OURS_ALONE
     }
@@ -124,6 +123,8 @@ def class_layers(config) -> tuple[str, ...]:
     layers = ["box_head/class_logits"]
     if not config.class_agnostic_boxes:
         layers.append("box_head/box_deltas")
+    if isinstance(config, config_lib.MaskXRCNNConfig):
+        return tuple(layers)  # its transfer serves any class
     if getattr(config, "masks", "agnostic") != "agnostic":
         layers.append("mask_head/mask_logits")
     return tuple(layers)
@@ -134,10 +135,10 @@ def load_backbone_weights_from(backbone, path: str, source: str) -> Report:
 
     Args, Raises: as load_weights_from.
     """
-    library = _library(source)
-    table, ignored = library.backbone_table(), library.IGNORED_BACKBONE
+    library = _library(source, SOURCES)
+    names = _their_names(backbone, library.backbone_table(), library)
     arrays = library.to_our_backbone(readers.read(path))
-    return _load(backbone, arrays, table, ignored, ())
+    return _load(backbone, arrays, names, library.IGNORED_BACKBONE, ())
 
 
 def weights_by_name(model) -> dict:
@@ -149,8 +150,15 @@ def weights_by_name(model) -> dict:
     return named
 
 
-def their_name(path: str, table: tuple) -> str:
+def their_name(
+    path: str, table: tuple, variables: dict = layouts.TORCH_VARIABLES
+) -> str:
     """Return the source's name of a weight, "head/class_logits/kernel" say.
+
+    Args:
+        path: as `weights_by_name` has it.
+        table: of a library's file; see torchvision.py.
+        variables: how the name ends, by the last part of the path.
 
     Raises:
         ValueError: no row of the table matches.
@@ -158,31 +166,35 @@ def their_name(path: str, table: tuple) -> str:
     layer, _, variable = path.rpartition("/")
     for pattern, name in table:
         match = re.fullmatch(pattern, layer)
-        if match and variable in VARIABLES:
-            return f"{name(*map(int, match.groups()))}.{VARIABLES[variable]}"
+        if match and variable in variables:
+            return name(*map(int, match.groups())) + variables[variable]
     raise ValueError(f"The source has no counterpart of the weight {path!r}.")
 
 
-def _library(source: str):
-    if source not in SOURCES:
+def _library(name: str, libraries: dict):
+    if name not in libraries:
         raise ValueError(
-            f"Expected a source of {', '.join(SOURCES)}. Received: {source!r}."
+            f"Expected one of {', '.join(libraries)}. Received: {name!r}."
         )
-    return SOURCES[source]
+    return libraries[name]
 
 
-def _load(model, arrays: dict, table, ignored, keep) -> Report:
+def _their_names(model, table: tuple, library) -> dict[str, str]:
+    """Return the names of the model's weights by path, but for ours alone."""
+    return {
+        path: their_name(path, table, library.VARIABLES)
+        for path in weights_by_name(model)
+        if path not in OURS_ALONE
+    }
+
+
+def _load(model, arrays: dict, names: dict, ignored, keep) -> Report:
     weights = weights_by_name(model)
     kept = [
         path
         for path in weights
         if path in OURS_ALONE or path.rpartition("/")[0] in keep
     ]
-    names = {
-        path: their_name(path, table)
-        for path in weights
-        if path not in OURS_ALONE
-    }
     loaded = [path for path in names if path not in kept]
     unused = [name for name in arrays if name not in names.values()]
     skipped = [n for n in unused if any(re.fullmatch(p, n) for p in ignored)]

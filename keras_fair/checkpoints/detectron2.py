@@ -11,6 +11,7 @@ from keras_fair.config import (
     RPNConfig,
 )
 
+VARIABLES = layouts.TORCH_VARIABLES
 IGNORED = (
     r"pixel_mean",  # the config's
     r"pixel_std",

@@ -5,6 +5,16 @@ Everything here is in torch's layout: the first axis is a layer's outputs.
 
 import numpy as np
 
+# How torch ends the name of each variable of a layer.
+TORCH_VARIABLES = {
+    "kernel": ".weight",
+    "bias": ".bias",
+    "gamma": ".weight",
+    "beta": ".bias",
+    "moving_mean": ".running_mean",
+    "moving_variance": ".running_var",
+}
+
 
 def to_ours(array: np.ndarray) -> np.ndarray:
     """Turn torch's layout into Keras's; vectors are the same in both.

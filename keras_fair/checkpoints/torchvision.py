@@ -12,6 +12,7 @@ import re
 from keras_fair.checkpoints import coco_categories, layouts
 from keras_fair.config import FasterRCNNConfig, ModelConfig, RetinaNetConfig
 
+VARIABLES = layouts.TORCH_VARIABLES
 NUM_SLOTS = 91
 UNUSED_SLOTS = coco_categories.UNUSED_IDS
 COCO_SLOTS = coco_categories.IDS

@@ -15,6 +15,7 @@ SMALL = config.RetinaNetConfig(
     head_depth=1,
 )
 TABLE = convert.torchvision.table(SMALL)
+TORCH = convert.layouts.TORCH_VARIABLES
 LOGITS = "head.classification_head.cls_logits.weight"
 
 
@@ -23,11 +24,11 @@ def model():
     return retinanet.RetinaNet(SMALL)
 
 
-def their_weights(model, table=TABLE, seed=0):
+def their_weights(model, table=TABLE, seed=0, variables=TORCH):
     """Random weights under the source's names, in its layout."""
     generator = np.random.default_rng(seed)
     return {
-        convert.their_name(path, table): generator.standard_normal(
+        convert.their_name(path, table, variables): generator.standard_normal(
             layouts.to_theirs(np.empty(weight.shape)).shape
         ).astype("float32")
         for path, weight in convert.weights_by_name(model).items()
@@ -90,9 +91,13 @@ def test_layers_to_keep_stay_and_are_reported(model, tmp_path):
 @pytest.mark.parametrize("source", list(convert.SOURCES))
 def test_a_backbone_is_loaded_without_the_classifier(source, tmp_path):
     backbone = backbones.build_backbone(SMALL.backbone)
-    table = convert.SOURCES[source].backbone_table()
-    arrays = their_weights(backbone, table)
+    library = convert.SOURCES[source]
+    arrays = their_weights(
+        backbone, library.backbone_table(), variables=library.VARIABLES
+    )
     classifier = {"fc.weight": np.zeros((5, 4)), "fc.bias": np.zeros(5)}
+    if library is convert.detectron:
+        classifier = {"fc1000_w": np.zeros((5, 4)), "fc1000_b": np.zeros(5)}
     path = write(tmp_path, arrays | classifier)
     report = convert.load_backbone_weights_from(backbone, path, source)
     assert set(report.ignored) == set(classifier)
@@ -100,7 +105,9 @@ def test_a_backbone_is_loaded_without_the_classifier(source, tmp_path):
 
 
 def test_an_unknown_source_is_refused(model):
-    with pytest.raises(ValueError, match="a source of torchvision, detectron2"):
+    with pytest.raises(
+        ValueError, match="one of torchvision, detectron2, detectron"
+    ):
         convert.load_weights_from(model, "file", "elsewhere")
 
 
