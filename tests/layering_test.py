@@ -62,6 +62,7 @@ NO_TENSORFLOW = (
     "data/__init__.py",
     "data/class_splits.py",
     "data/coco.py",
+    "data/coco_synsets.py",
     "data/datasets.py",
     "data/instances.py",
     "data/records.py",
