@@ -128,6 +128,7 @@ class Detector(keras.Model):
                 f"{type(self).__name__} takes no sample_weight; leave out the "
                 "objects that must not count."
             )
+        y = _with_a_slot(y)
         terms = self.compute_losses(x, y, y_pred, training)
         terms["l2_loss"] = self._l2_loss()
         for name, value in terms.items():
@@ -260,3 +261,18 @@ class Detector(keras.Model):
         with compiled.plain_graph():
             archive.add_endpoint("serve", serve, input_signature=[images])
             archive.write_out(filepath, **kwargs)
+
+
+def _with_a_slot(y: dict) -> dict:
+    """Add a slot of padding where there may be none: M is open, or 0.
+
+    What is gathered for an anchor of no object must exist.
+    """
+    if y["labels"].shape[1]:
+        return y
+    result = dict(y)
+    for key in {"boxes", "labels", "masks", "has_mask", "keypoints"} & set(y):
+        rows = [[0, 0], [0, 1], *[[0, 0]] * (len(y[key].shape) - 2)]
+        value = contract.PADDING_LABEL if key == "labels" else 0
+        result[key] = ops.pad(y[key], rows, constant_values=value)
+    return result

@@ -35,10 +35,19 @@ def sample_rois(
 
     Args:
         proposals: of the first stage.
-        y: ground truth, see contract.py; its boxes join the proposals.
+        y: ground truth, see contract.py; its boxes join the proposals. M may
+            be open in a TensorFlow graph.
         config: counts and the threshold.
         seed: keras.random.SeedGenerator.
+
+    Returns:
+        R is `num_samples`, or M + P where that is known to be less.
     """
+    count = config.num_samples
+    if y["labels"].shape[1] is None:
+        proposals = _at_least(proposals, count)
+    else:
+        count = min(count, y["labels"].shape[1] + proposals.valid.shape[1])
     is_object = y["labels"] != contract.PADDING_LABEL
     found = ops.concatenate([y["boxes"], proposals.boxes], axis=1)
     valid = ops.concatenate([is_object, proposals.valid], axis=1)
@@ -55,7 +64,6 @@ def sample_rois(
         match, config.num_samples, config.positive_fraction, seed
     )
     # POSITIVE 1, NEGATIVE 0, IGNORE -1: the order that is wanted.
-    count = min(config.num_samples, match.shape[1])
     match, rows = ops.top_k(match, count)  # [B, R]
     gt_index = ops.take_along_axis(gt_index, rows, axis=1)
     positive = match == matching.POSITIVE
@@ -70,6 +78,17 @@ def sample_rois(
         ops.where(positive, gt_labels, labels),
         gt_index,
         positive,
+    )
+
+
+def _at_least(proposals: Proposals, count: int) -> Proposals:
+    """Add padding where there are fewer proposals."""
+    missing = max(count - proposals.valid.shape[1], 0)
+    rows = [[0, 0], [0, missing]]
+    return Proposals(
+        ops.pad(proposals.boxes, [*rows, [0, 0]]),
+        ops.pad(proposals.logits, rows),
+        ops.pad(proposals.valid, rows),
     )
 
 
@@ -183,7 +202,7 @@ def positive_rois(rois: Rois, config: FasterRCNNConfig) -> Rois:
 def ground_truth_rois(y) -> Rois:
     """Return the objects themselves as positive RoIs, [B, M]."""
     labels = y["labels"]
-    rows = ops.arange(labels.shape[1], dtype="int32")
+    rows = ops.arange(ops.shape(labels)[1], dtype="int32")
     positive = labels != contract.PADDING_LABEL
     index = ops.broadcast_to(rows, ops.shape(labels))
     return Rois(y["boxes"], labels, index, positive)

@@ -347,6 +347,41 @@ def test_rows_of_padding_are_left_out_without_effect(
     }
 
 
+@modes.only_tensorflow
+@pytest.mark.parametrize("on_objects", [False, True])
+def test_the_number_of_objects_may_be_open_in_a_graph(
+    detected, truth, on_objects
+):
+    import tensorflow as tf
+
+    # All RoIs are drawn, so that the order of random numbers is no matter.
+    model = tiny.mask_rcnn(
+        num_samples=64, train_masks_on_ground_truth_boxes=on_objects
+    )
+    names = ("objectness", "rpn_deltas", "anchors", "features", "proposals")
+    outputs = {name: detected[name] for name in names}
+    outputs = keras.tree.map_structure(ops.convert_to_tensor, outputs)
+
+    def losses(y):
+        with keras.StatelessScope():
+            total = model.compute_loss(None, y, outputs)
+            return total, model.loss_trackers["mask_loss"].result()
+
+    static = tf.function(losses, autograph=False)
+    open_y = {
+        name: tf.TensorSpec((2, None, *value.shape[2:]), value.dtype)
+        for name, value in truth.items()
+    }
+    dynamic = tf.function(losses, input_signature=[open_y], autograph=False)
+    for slots in (0, 3):
+        y = {k: tf.constant(v[:, :slots]) for k, v in truth.items()}
+        total, mask_loss = (float(value) for value in dynamic(y))
+        assert (mask_loss > 0) == (slots > 0)
+        expected = [float(value) for value in static(y)]
+        # Sums in another order.
+        assert [total, mask_loss] == pytest.approx(expected, rel=1e-5)
+
+
 def test_bfloat16_trains_and_gives_float32():
     model = tiny.mask_rcnn(dtype="mixed_bfloat16")
     x, y = tiny.batch_with_masks()

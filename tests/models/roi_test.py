@@ -131,6 +131,45 @@ def test_ground_truth_is_positive_without_any_proposal():
     assert rois.labels[2].tolist() == [-1] * 6
 
 
+@modes.only_tensorflow
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+@pytest.mark.parametrize("num_samples", [16, 256])
+def test_as_many_rois_whatever_number_of_objects(mode, num_samples):
+    import tensorflow as tf
+
+    y = truth()
+    proposals = random_proposals(y)
+    settings = config(num_samples=num_samples)
+
+    def run(boxes, labels):
+        y = {"boxes": boxes, "labels": labels}
+        return roi.sample_rois(proposals, y, settings, seed=0)
+
+    signature = [
+        tf.TensorSpec((3, None, 4), tf.float32),
+        tf.TensorSpec((3, None), tf.int32),
+    ]
+    run = tf.function(
+        run,
+        input_signature=signature,
+        autograph=False,
+        jit_compile=mode == "xla",
+    )
+    concrete = run.get_concrete_function()
+    assert concrete.structured_outputs.labels.shape == (3, num_samples)
+    for slots in (1, 4):
+        few = {key: value[:, :slots] for key, value in y.items()}
+        found = run(few["boxes"], few["labels"])
+        expected = sample(proposals, few, settings)
+        positive = found.positive.numpy()
+        np.testing.assert_array_equal(positive.sum(1), expected.positive.sum(1))
+        if num_samples == 256:  # everything, so nothing is random
+            count = 60 + slots
+            for part, other in zip(found, expected):
+                np.testing.assert_array_equal(part[:, :count], other)
+            assert (found.labels[:, count:].numpy() == -1).all()
+
+
 @functools.cache
 def loss_runner(config):
     return tiny.runner(lambda *values: roi.box_losses(*values, config))
