@@ -235,14 +235,32 @@ class KeypointRCNNConfig(FasterRCNNConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """One of several data sets that are united, joined by class names."""
+
+    kind: str = "coco"  # "coco", "voc" or "visual_genome"
+    annotations: str = ""  # coco: a json; the others: the folder of theirs
+    images: str = ""  # folder; voc has its own
+    split: str = ""  # voc: "Main/train"; visual_genome: "train", "val", "test"
+    coco_val: str = ""  # visual_genome: COCO's val json, which decides that
+    masks: bool = True  # False: boxes alone
+    class_names: tuple[str, ...] = ()  # voc: of another data set than VOC's
+    num_classes: int = 3000  # visual_genome: the most frequent
+    class_map: tuple[tuple[str, str], ...] = ()  # (its name, ours)
+
+
+@dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where images and annotations are and how they become batches."""
 
-    root: str = ""  # prefix of the four paths below
+    root: str = ""  # prefix of the paths below
     train_annotations: str = "annotations/instances_train2017.json"
     train_images: str = "train2017"
     val_annotations: str = "annotations/instances_val2017.json"
     val_images: str = "val2017"
+    # In the place of a split's two paths.
+    train_sources: tuple[SourceConfig, ...] = ()
+    val_sources: tuple[SourceConfig, ...] = ()
     short_sides: tuple[int, ...] = (800,)  # pixels; one is drawn per image
     max_long_side: int = 1333  # pixels (Detectron)
     # Canvas (height, width); an image goes to the smallest that holds it.
@@ -286,7 +304,7 @@ class TrainConfig:
     keep_checkpoints: int = 3
     evaluate_steps: int = 10_000  # a multiple of checkpoint_steps; 0: at end
     backbone_weights: str = ""  # "imagenet" (Keras's download) or a file
-    initial_weights: str = ""  # .weights.h5 of a whole model
+    initial_weights: str = ""  # a preset folder, or .weights.h5; see models
 
 
 ModelConfig = (

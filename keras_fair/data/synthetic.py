@@ -60,16 +60,34 @@ def write_shapes(
         "seed": seed,
     }
     _check(recipe)
+    write(folder, recipe, _draw_image)
+
+
+def write(folder: str, recipe: dict, draw_image) -> None:
+    """Write a data set of drawn images; see `write_shapes`.
+
+    Args:
+        folder: where to.
+        recipe: JSON values that decide everything, among them num_train,
+            num_val, classes (names) and seed.
+        draw_image: of (recipe, rng); gives uint8 [h, w, 3], the labels, and
+            each object's visible part, bool [h, w].
+
+    Raises:
+        FileExistsError: the folder holds something else.
+    """
     folder = pathlib.Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if _is_written(folder, recipe):
         return
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
-    splits = ("train", num_train), ("val", num_val)
-    for index, (split, number) in enumerate(splits):
-        rng = np.random.default_rng((seed, index))
-        _write_split(part, split, number, recipe, rng)
+    for index, split in enumerate(("train", "val")):
+        rng = np.random.default_rng((recipe["seed"], index))
+        images = (
+            draw_image(recipe, rng) for _ in range(recipe[f"num_{split}"])
+        )
+        _write_split(part, split, images, recipe["classes"])
     (part / "recipe.json").write_text(json.dumps(recipe))
     os.replace(part, folder)
 
@@ -107,16 +125,14 @@ def _is_written(folder: pathlib.Path, recipe: dict) -> bool:
     )
 
 
-def _write_split(part, split: str, number: int, recipe: dict, rng) -> None:
+def _write_split(part, split: str, drawn, classes) -> None:
     (part / split).mkdir(parents=True)
     (part / "annotations").mkdir(exist_ok=True)
     images, annotations = [], []
-    for image_id in range(1, number + 1):
-        size = recipe["image_sizes"][rng.integers(len(recipe["image_sizes"]))]
-        pixels, labels, masks = _draw_image(size, recipe, rng)
+    for image_id, (pixels, labels, masks) in enumerate(drawn, 1):
         name = f"{image_id:06d}.png"
         Image.fromarray(pixels).save(part / split / name, compress_level=1)
-        height, width = size
+        height, width, _ = pixels.shape
         images.append(
             {
                 "id": image_id,
@@ -131,7 +147,7 @@ def _write_split(part, split: str, number: int, recipe: dict, rng) -> None:
         ]
     for index, annotation in enumerate(annotations):
         annotation["id"] = index + 1
-    names = enumerate(recipe["classes"])
+    names = enumerate(classes)
     categories = [{"id": index + 1, "name": name} for index, name in names]
     content = {
         "images": images,
@@ -161,13 +177,10 @@ def _describe(mask) -> dict:
     }
 
 
-def _draw_image(size, recipe: dict, rng):
-    """Draw one image.
-
-    Returns:
-        uint8 [h, w, 3], a list of labels, a list of bool [h, w] visible parts.
-    """
-    pixels = _background(size, rng)
+def _draw_image(recipe: dict, rng):
+    """Draw one image; see `write`."""
+    size = recipe["image_sizes"][rng.integers(len(recipe["image_sizes"]))]
+    pixels = background(size, rng)
     labels, visible, whole_areas = [], [], []
     for _ in range(rng.integers(1, recipe["max_shapes"] + 1)):
         label = int(rng.integers(len(recipe["classes"])))
@@ -185,10 +198,14 @@ def _draw_image(size, recipe: dict, rng):
                 grain = rng.normal(0.0, NOISE / 2, (mask.sum(), 3))
                 pixels[mask] = _colour(rng) + grain
                 break
-    return pixels.clip(0, 255).round().astype(np.uint8), labels, visible
+    return to_uint8(pixels), labels, visible
 
 
-def _background(size, rng):
+def to_uint8(pixels):
+    return pixels.clip(0, 255).round().astype(np.uint8)
+
+
+def background(size, rng):
     """Return float64 [h, w, 3]: grey, slowly varying, with noise."""
     height, width = size
     coarse = rng.uniform(70, 180, (4, 4)).astype(np.float32)

@@ -1,5 +1,7 @@
 """The detectors, one file per paper, and how to build one from a config."""
 
+import os
+
 from keras_fair import presets
 from keras_fair.config import (
     FasterRCNNConfig,
@@ -28,6 +30,7 @@ __all__ = [
     "as_backbone",
     "build_backbone",
     "build_model",
+    "load_initial_weights",
     "load_preset",
 ]
 
@@ -63,3 +66,25 @@ def load_preset(folder: str, **kwargs):
     """
     model_class = MODELS[type(presets.read_config(folder))]
     return model_class.from_preset(folder, **kwargs)
+
+
+def load_initial_weights(model, path: str) -> None:
+    """Set the weights that a training starts from.
+
+    Args:
+        model: a detector.
+        path: a .weights.h5 file of such a model; or a preset folder, of such
+            a model or, for a Mask R-CNN, of a Faster R-CNN, whose mask
+            branch then stays as it is.
+
+    Raises:
+        ValueError: weights of another shape, or missing ones.
+    """
+    if not os.path.isdir(path):
+        model.load_weights(path)
+        return
+    given = load_preset(path)
+    if type(given) is not type(model) and isinstance(model, MaskRCNN):
+        model.copy_detector(given)
+    else:
+        model.load_weights(os.path.join(path, presets.WEIGHTS_NAME))

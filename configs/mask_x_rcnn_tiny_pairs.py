@@ -1,0 +1,86 @@
+"""A small Mask^X R-CNN on drawn pairs of objects that share a box.
+
+Masks of eight of the sixteen classes are withheld; benchmarks/mask_x_pairs.py
+trains it beside a class-agnostic Mask R-CNN and one that sees all masks.
+"""
+
+from keras_fair.config import (
+    BackboneConfig,
+    DataConfig,
+    Experiment,
+    MaskXRCNNConfig,
+    ProposalConfig,
+    PyramidConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Experiment:
+    return Experiment(
+        model=MaskXRCNNConfig(
+            num_classes=16,
+            backbone=BackboneConfig(
+                name="resnet18",
+                stem_filters=32,
+                norm="batch",
+                frozen_stages=0,
+            ),
+            pyramid=PyramidConfig(
+                filters=64,
+                min_level=2,
+                max_level=4,
+                norm="batch",  # a small head learns slowly without
+            ),
+            proposals=ProposalConfig(
+                # Objects are 36 to 64 pixels wide, and square.
+                anchor_sizes=((24.0,), (36.0,), (56.0,)),
+                anchor_ratios=(1.0,),
+                num_samples=64,
+                candidates_per_level_training=200,
+                candidates_per_level=200,
+                max_proposals_training=100,
+                max_proposals=50,
+            ),
+            num_samples=64,
+            roi_max_level=4,
+            box_head_units=(256, 256),
+            mask_depth=2,
+            mask_filters=64,
+            max_detections=20,
+        ),
+        data=DataConfig(
+            train_annotations="annotations/instances_train.json",
+            train_images="train",
+            val_annotations="annotations/instances_val.json",
+            val_images="val",
+            short_sides=(128,),
+            max_long_side=128,
+            canvases=((128, 128),),
+            # A flip would turn a slash into a backslash.
+            horizontal_flip=False,
+            with_masks=True,
+            mask_size=56,
+            max_objects=6,
+            mask_classes=(
+                "red slash",
+                "red ring",
+                "green backslash",
+                "green plus",
+                "blue slash",
+                "blue ring",
+                "yellow backslash",
+                "yellow plus",
+            ),
+        ),
+        train=TrainConfig(
+            batch_size=8,
+            steps=400,
+            learning_rate=0.02,
+            drop_steps=(320,),
+            warmup_steps=50,
+            warmup_factor=0.1,
+            clip_norm=10.0,
+            checkpoint_steps=400,
+            evaluate_steps=400,
+        ),
+    )

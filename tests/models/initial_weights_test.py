@@ -1,0 +1,50 @@
+"""What a training may start from: weights, a preset, a Faster R-CNN's."""
+
+import numpy as np
+import pytest
+
+from keras_fair.config import BackboneConfig
+from keras_fair.models import build_model, load_initial_weights
+from tests.models import tiny
+
+BACKBONE = {"backbone": BackboneConfig(name="resnet18", stem_filters=8)}
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return build_model(tiny.faster_rcnn_config(**BACKBONE))
+
+
+@pytest.fixture(scope="module")
+def folder(detector, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("preset")
+    detector.save_to_preset(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["", "model.weights.h5"])
+def test_a_model_starts_from_a_folder_or_file_of_its_kind(
+    detector, folder, name
+):
+    model = build_model(tiny.faster_rcnn_config(**BACKBONE))
+    load_initial_weights(model, str(folder / name))
+    for own, given in zip(model.weights, detector.weights, strict=True):
+        np.testing.assert_array_equal(own, given)
+
+
+def test_a_mask_rcnn_starts_from_a_faster_rcnn(detector, folder):
+    model = build_model(tiny.mask_x_rcnn_config(**BACKBONE))
+    before = [np.asarray(weight) for weight in model.transfer.weights]
+    load_initial_weights(model, str(folder))
+    for part in ("backbone", "pyramid", "rpn_head", "box_head"):
+        own, given = getattr(model, part), getattr(detector, part)
+        for one, other in zip(own.weights, given.weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(before, model.transfer.weights):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_other_classes_are_no_start(folder):
+    model = build_model(tiny.faster_rcnn_config(num_classes=5, **BACKBONE))
+    with pytest.raises(ValueError):
+        load_initial_weights(model, str(folder))
