@@ -116,13 +116,19 @@ def from_dict(values: dict):
 
 
 def _read(value, hint, name: str):
-    read = from_dict(value) if isinstance(value, dict) else value
-    read = _coerce(read, hint)
+    read = _coerce(_build(value), hint)
     if read is None:
         raise ValueError(
             f"Expected {_describe(hint)} for {name}. Received: {value!r}."
         )
     return read
+
+
+def _build(value):
+    """Build the configs in a value, which may be a list of them."""
+    if isinstance(value, list):
+        return [_build(item) for item in value]
+    return from_dict(value) if isinstance(value, dict) else value
 
 
 def _describe(hint) -> str:

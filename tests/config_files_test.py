@@ -240,3 +240,11 @@ def test_every_config_class_has_a_default_for_every_field():
 def test_configs_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.Experiment().train = None
+
+
+def test_a_tuple_of_configs_comes_back(tmp_path):
+    source = config.SourceConfig(kind="voc", class_map=(("sofa", "couch"),))
+    data = config.DataConfig(train_sources=(source, config.SourceConfig()))
+    path = tmp_path / "config.json"
+    config_files.save(config.Experiment(data=data), str(path))
+    assert config_files.load(str(path)).data == data

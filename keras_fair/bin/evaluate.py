@@ -16,7 +16,7 @@ import os
 from absl import app, flags
 
 from keras_fair.bin import experiments
-from keras_fair.data.coco import CocoDataset
+from keras_fair.data import datasets
 from keras_fair.evaluation.scoring import format_report
 from keras_fair.models import load_preset
 
@@ -53,7 +53,9 @@ def main(_) -> None:
     model = load_preset(
         experiments.MODEL.value or os.path.join(workdir, "model")
     )
-    dataset = CocoDataset.from_config(experiment.data, SPLIT.value)
+    dataset = datasets.open_dataset(
+        experiment.data, SPLIT.value, model.config.class_names
+    )
     if SHORT_SIDES.value or FLIP.value:
         report, evaluator = experiments.evaluate_augmented(
             model, dataset, experiment, sides(experiment.data), FLIP.value

@@ -17,7 +17,7 @@ from keras_fair import config as config_lib
 from keras_fair import config_files
 from keras_fair.bin import experiments
 from keras_fair.checkpoints import keras_applications
-from keras_fair.data.coco import CocoDataset
+from keras_fair.data import datasets
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
 from keras_fair.models import build_model, load_initial_weights
@@ -26,8 +26,10 @@ from keras_fair.training.train import train
 
 def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
     """Train, evaluate and save; return the last evaluation."""
-    train_data = CocoDataset.from_config(experiment.data, "train")
-    val_data = CocoDataset.from_config(experiment.data, "val")
+    train_data = datasets.open_dataset(experiment.data, "train")
+    val_data = datasets.open_dataset(
+        experiment.data, "val", train_data.class_names
+    )
     experiments.check_same_categories(train_data, val_data)
     model_config = experiments.complete_model_config(
         experiment.model, train_data, experiment.data

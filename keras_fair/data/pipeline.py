@@ -12,11 +12,11 @@ import tensorflow as tf
 from absl import logging
 
 from keras_fair.config import DataConfig
-from keras_fair.data import coco, examples, plan
+from keras_fair.data import examples, instances, plan, union
 
 
 def make_dataset(
-    dataset: coco.CocoDataset,
+    dataset: instances.InstanceDataset | union.UnionDataset,
     config: DataConfig,
     *,
     batch_size: int,
@@ -86,7 +86,7 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
     """Check the records against the config; leave empty images out."""
     if config.with_masks and not dataset.with_masks:
         raise ValueError(
-            "config.with_masks needs a CocoDataset(..., with_masks=True)."
+            "config.with_masks needs a data set read with_masks=True."
         )
     if config.with_keypoints and not dataset.with_keypoints:
         raise ValueError(
