@@ -1,0 +1,35 @@
+"""Mask^X R-CNN on a trained, frozen detector: masks of VOC classes.
+
+    python -m keras_fair.bin.train \
+        --config=mask_x_rcnn_r50_fpn_coco_voc_to_nonvoc_stage_wise \
+        --set data.root=/data/coco --workdir=/runs/mask_x
+
+Needs a Faster R-CNN's preset folder, trained with faster_rcnn_r50_fpn_1x_coco
+or converted: --set train.initial_weights=/runs/faster/model. Compared in the
+paper's table 1.
+Not verified with this package.
+"""
+
+from keras_fair.config import (
+    DataConfig,
+    Experiment,
+    MaskXRCNNConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Experiment:
+    return Experiment(
+        model=MaskXRCNNConfig(
+            agnostic_branch="mlp",
+            freeze_detector=True,
+        ),
+        data=DataConfig(
+            with_masks=True,
+            mask_classes=("voc",),
+            on_bad_record="skip",  # train2017 has boxes without area
+        ),
+        train=TrainConfig(
+            learning_rate=0.02,
+        ),
+    )
