@@ -8,6 +8,7 @@ from keras import ops
 from keras_fair import contract
 from keras_fair.models import FasterRCNN, roi
 from keras_fair.models import rpn as rpn_ops
+from tests import reference
 from tests.models import tiny
 
 
@@ -151,6 +152,54 @@ def test_pooling_has_no_gradient_in_its_boxes(model, detected):
     )
     assert gradient.shape == (2, 20, 4)
     assert not gradient.any()
+
+
+def test_only_the_hardest_rois_learn_in_a_step():
+    # Section 4.3 of OHEM. Four proposals and one object, apart from each
+    # other: each has its own cells of P2.
+    model = tiny.faster_rcnn(hard_examples=2)
+    proposals = np.zeros((1, 4, 4), "float32")
+    proposals[..., :2] = [[0, 0], [32, 0], [64, 0], [0, 32]]
+    proposals[..., 2:] = proposals[..., :2] + 16
+    y = {
+        "boxes": np.float32([[[64, 36, 80, 52]]]),
+        "labels": np.int32([[1]]),
+    }
+    sides = {"P2": (16, 24), "P3": (8, 12), "P4": (4, 6), "P5": (2, 3)}
+    rng = np.random.default_rng(0)
+    features = {
+        name: (9 * rng.normal(size=(1, *side, 8))).astype("float32")
+        for name, side in sides.items()
+    }
+    rest = {
+        "objectness": {"P2": np.zeros((1, 1), "float32")},
+        "rpn_deltas": {"P2": np.zeros((1, 1, 4), "float32")},
+        "anchors": {"P2": np.float32([[0, 0, 8, 8]])},
+        "proposals": {
+            "boxes": proposals,
+            "logits": np.zeros((1, 4), "float32"),
+            "valid": np.ones((1, 4), bool),
+        },
+    }
+
+    def loss(features, rest, y):
+        return model.compute_loss(None, y, {"features": features, **rest})
+
+    gradient = tiny.gradient_runner(loss)(features, rest, y)["P2"]
+    rois = np.concatenate([y["boxes"], proposals], axis=1)
+    logits, deltas = tiny.runner(
+        lambda *values: model.box_head(model.pool(*values, 7))
+    )(features, rois)
+    labels = [1, 3, 3, 3, 3]
+    hardness = reference.softmax_cross_entropy(labels, logits[0])
+    beta = model.config.box_loss_beta
+    hardness[0] += reference.smooth_l1_loss(0, deltas[0, 0, 1], beta).sum()
+    hardest = set(np.argsort(hardness)[-2:].tolist())
+    learns = set()
+    for row, (x1, y1, x2, y2) in enumerate(rois[0].astype(int) // 4):
+        if gradient[0, y1:y2, x1:x2].any():
+            learns.add(row)
+    assert learns == hardest
 
 
 def test_variants_of_the_box_head_learn():

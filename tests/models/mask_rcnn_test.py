@@ -1,5 +1,8 @@
 """Mask R-CNN: the mask loss, masks of detections and of given boxes."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -482,6 +485,44 @@ def test_a_saved_model_is_the_same(tmp_path):
         read.get_weights(), model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
+
+
+WITHOUT_KERAS = """
+import sys
+sys.modules["keras"] = sys.modules["keras_fair"] = None  # not to be imported
+import numpy as np
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+for path in sys.argv[2:]:
+    found = model.serve(np.load(path))
+    np.savez(path + ".npz", **{k: v.numpy() for k, v in found.items()})
+"""
+
+
+@modes.only_tensorflow
+def test_an_exported_model_needs_neither_keras_nor_this_package(
+    model, tmp_path
+):
+    model.export(str(tmp_path / "saved"), verbose=False)
+    images = tiny.batch(size=3)[0]["images"]
+    batches = {"three.npy": images, "small.npy": images[:1, :50, :70]}
+    for name, batch in batches.items():
+        np.save(tmp_path / name, batch)
+    subprocess.run(
+        [sys.executable, "-I", "-c", WITHOUT_KERAS, "saved", *batches],
+        cwd=tmp_path,
+        check=True,
+    )
+    for name, batch in batches.items():
+        found = np.load(tmp_path / f"{name}.npz")
+        contract.check_detections(dict(found))
+        expected = model.predict_on_batch(batch)
+        assert sorted(found) == sorted(expected)
+        np.testing.assert_array_equal(found["labels"], expected["labels"])
+        # RoIAlign sums in another order there: roundings of a pixel, and of
+        # a probability.
+        np.testing.assert_allclose(found["boxes"], expected["boxes"], atol=1e-3)
+        np.testing.assert_allclose(found["masks"], expected["masks"], atol=1e-4)
 
 
 @pytest.mark.parametrize(
