@@ -17,7 +17,7 @@ def read_version() -> str:
 # Folders of files, not packages, in the repository; a wheel carries them
 # inside keras_fair. Git drops one that is empty.
 FOLDERS = [name for name in ("configs", "export") if (HERE / name).is_dir()]
-PROGRAMS = ("train", "evaluate", "predict", "demo", "convert")
+PROGRAMS = ("annotate", "convert", "demo", "evaluate", "predict", "train")
 
 setuptools.setup(
     name="keras-fair",
