@@ -1,9 +1,18 @@
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 from absl import app
 from absl.testing import flagsaver
 
 from keras_fair.bin import evaluate
-from keras_fair.config import DataConfig
+from keras_fair.checkpoints import coco_categories
+from keras_fair.config import BackboneConfig, DataConfig
+from keras_fair.models import build_model
+from tests import shared
+from tests.models import tiny
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +37,52 @@ def test_a_short_side_that_is_no_number_is_an_error():
 
     with pytest.raises(app.UsageError, match="Received: 400,big"):
         evaluate.sides(DataConfig())
+
+
+def run(*arguments: str) -> str:
+    """Run the program in a process of its own and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_fair.bin.evaluate", *arguments],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_real_images_are_evaluated_in_several_views(tmp_path):
+    config = tiny.mask_rcnn_config(
+        num_classes=80,
+        class_names=coco_categories.NAMES,
+        category_ids=coco_categories.IDS,
+        backbone=BackboneConfig(
+            name="resnet18", stem_filters=8, norm="batch", frozen_stages=0
+        ),
+        score_threshold=0.0,  # of random weights
+        max_detections=10,
+    )
+    build_model(config).save_to_preset(tmp_path / "model")
+
+    output = run(
+        "--config=mask_rcnn_r18_coco_tiny",
+        f"--set=data.root={shared.coco_tiny()}",
+        "--set=data.max_images=3",
+        "--set=train.batch_size=2",
+        f"--model={tmp_path / 'model'}",
+        "--short_sides=64,96",
+        "--flip",
+        f"--output={tmp_path / 'found.json'}",
+    )
+
+    # Three images at two sizes, plain and mirrored, for boxes and for masks.
+    assert "24/24" in output
+    assert "COCO evaluation: bbox, 3 images" in output
+    assert "COCO evaluation: segm, 3 images" in output
+    records = json.loads((tmp_path / "found.json").read_text())
+    assert len(records) == 3 * 10
+    assert len({record["image_id"] for record in records}) == 3
+    for record in records:
+        assert set(record) == {"image_id", "category_id", "bbox", "score"}
