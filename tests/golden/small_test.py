@@ -15,12 +15,15 @@ from keras_fair import config as config_lib
 from keras_fair import models
 from keras_fair.checkpoints import convert, torchvision_models, writers
 from keras_fair.ops import anchors, boxes, masks, matching, nms, roi_align
+from tests import modes
 from tests.golden import peers, small_rule
 from tests.models import tiny
 
 GOLDEN = np.load(pathlib.Path(__file__).parent / "small" / "torchvision.npz")
 # The peer's own rounding, times ten: other libraries sum in another order.
 TOLERANCE = 10 * float(GOLDEN["model/floor"])
+# JAX compiles every operator of the network by itself, for minutes.
+whole_model = pytest.mark.slow if not modes.on_tensorflow() else lambda f: f
 EVERY = 4096  # more than there are, of anchors and of RoIs
 CONFIG = dataclasses.replace(
     torchvision_models.MODELS["maskrcnn_resnet50_fpn"],
@@ -164,6 +167,7 @@ def check(found, name: str) -> None:
     assert peers.relative_error(found, GOLDEN[f"model/{name}"]) < TOLERANCE
 
 
+@whole_model
 def test_features_and_proposals_are_the_peer_s(outputs):
     check(outputs["features"]["P4"].transpose(0, 3, 1, 2), "p4")
     logits = outputs["objectness"]["P5"].reshape(1, 2, 3, 3)
@@ -177,6 +181,7 @@ def test_features_and_proposals_are_the_peer_s(outputs):
     assert distance.min(0).max() < 2e-3 and distance.min(1).max() < 2e-3
 
 
+@whole_model
 def test_heads_give_the_peer_s_numbers(model, outputs):
     def heads(features, proposals, boxes):
         pooled = model.pool(features, proposals, 7)
@@ -195,6 +200,7 @@ def test_heads_give_the_peer_s_numbers(model, outputs):
     check(mask_logits[0].transpose(0, 3, 1, 2), "mask_logits")
 
 
+@whole_model
 def test_detections_are_the_peer_s(outputs):
     keys = ("boxes", "scores", "labels")
     found = [outputs[key][0] for key in keys]
@@ -211,6 +217,7 @@ def test_detections_are_the_peer_s(outputs):
     assert (np.abs(pasted[differ] - 0.5) < 5e-3).all() and differ.sum() < 10
 
 
+@whole_model
 def test_losses_are_the_peer_s(model):
     truth = {
         "boxes": GOLDEN["model/target_boxes"][None],

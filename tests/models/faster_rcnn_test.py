@@ -252,6 +252,28 @@ def test_anchors_for_another_number_of_levels_are_refused():
         tiny.faster_rcnn(proposals=proposals)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Two samples a bin, at a quarter and three of each cell, on a square
+        # of cells: its mean is that of linear pieces.
+        ({"roi_aligned": False}, [1.5, 2.5]),
+        ({"roi_aligned": True}, [1.0, 2.0]),
+    ],
+)
+def test_rois_are_moved_by_half_a_cell_where_aligned(changes, expected):
+    model = tiny.faster_rcnn(**changes)
+    ramp = np.arange(24, dtype="f4")[None, None, :, None]
+    features = {
+        f"P{level}": np.broadcast_to(ramp, (1, 16, 24, 8))
+        for level in range(2, 6)
+    }
+    pooled = tiny.runner(lambda *values: model.pool(*values, 7))(
+        features, np.float32([[[4, 4, 32, 32]]])
+    )
+    np.testing.assert_allclose(pooled[0, 0, 0, :2, 0], expected, rtol=1e-6)
+
+
 def test_trimmed_rois_end_earlier_on_the_level_of_the_whole():
     model = tiny.faster_rcnn(roi_trim=1.0)
     features = {

@@ -187,6 +187,59 @@ def test_the_average_of_positives_divides_where_asked():
     )
 
 
+def test_the_average_has_a_start_and_a_momentum():
+    model = tiny.retinanet(
+        normalizer="ema", normalizer_start=20.0, normalizer_momentum=0.5
+    )
+    x, y = tiny.batch(empty=True)
+    y = {key: ops.convert_to_tensor(value) for key, value in y.items()}
+    outputs = model(x, training=True)
+    model.compute_losses(x, y, outputs, training=True)
+    assert float(model.average_positives) == 10.5  # no positives count as 1
+
+
+def test_each_image_s_positives_divide_where_asked(model):
+    """The loss is then the mean of what each image has alone."""
+    own = tiny.retinanet(normalizer="image")
+    x, y = tiny.batch()
+    found = losses_of(own, x, y)
+    alone = [
+        losses_of(
+            model,
+            {key: value[row : row + 1] for key, value in x.items()},
+            {key: value[row : row + 1] for key, value in y.items()},
+        )
+        for row in range(2)
+    ]
+    for name, value in found.items():
+        mean = (alone[0][name] + alone[1][name]) / 2
+        assert value == pytest.approx(mean, rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("clip_first", "expected"),
+    [
+        (True, [[0, 0, 40, 40], [0, 0, 0, 0]]),  # as torchvision
+        (False, [[0, 0, 40, 40], [0, 0, 40, 40]]),  # as Detectron2
+    ],
+)
+def test_boxes_overlap_clipped_or_whole(clip_first, expected):
+    model = tiny.retinanet(clip_before_nms=clip_first)
+    logits = np.full((1, 3, 3), -20.0, "float32")
+    logits[0, :, 1] = [3.0, 2.0, 1.0]
+    # Of an image of 40 x 40, the second is the first; whole, the two have an
+    # overlap of 0.4. The third is outside.
+    anchors = [[0, 0, 40, 40], [-60, 0, 40, 40], [-30, -30, -5, -5]]
+    outputs = {
+        "class_logits": {"P3": ops.convert_to_tensor(logits)},
+        "box_deltas": {"P3": ops.zeros((1, 3, 4))},
+        "anchors": {"P3": ops.convert_to_tensor(np.float32(anchors))},
+    }
+    found = as_numpy(model.detect(outputs, np.int32([[40, 40]])))
+    assert found["num_detections"].tolist() == [2]
+    assert found["boxes"][0, :2].tolist() == expected
+
+
 def test_giou_is_a_choice(model):
     x, y = tiny.batch()
     giou = losses_of(tiny.retinanet(box_loss="giou"), x, y)["box_loss"]

@@ -352,6 +352,22 @@ def test_padding_is_no_hard_example(sampled):
     assert found["class_loss"] == pytest.approx(class_loss.sum() / 6, rel=1e-5)
 
 
+def test_logits_of_no_class_take_their_share_of_the_scores():
+    proposals = Proposals(
+        np.float32([[[4, 4, 30, 30]]]), np.ones((1, 1)), np.ones((1, 1), bool)
+    )
+    logits = np.float32([[[2.0, 1.0, 0.0, 3.0, 4.0, -1.0]]])  # 3 + 1 + 2
+    found = tiny.runner(
+        lambda *values: roi.detect(*values, config(unused_logits=2))
+    )(proposals, logits, np.zeros((1, 1, 3, 4)), np.int32([[64, 96]]))
+    shares = np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum()
+    # Softmax in float32; the third is below the threshold of 0.05.
+    assert found["num_detections"].tolist() == [1]
+    assert found["labels"][0, 0] == 0
+    assert found["scores"][0, 0] == pytest.approx(shares[0], rel=1e-6)
+    assert shares[1] < 0.05 < shares[0]
+
+
 @pytest.mark.parametrize(("boxes", "min_side"), [(3, 0.0), (1, 9.0)])
 def test_detections_are_the_papers(boxes, min_side):
     proposals = random_proposals(truth())
