@@ -167,10 +167,9 @@ def _read(path: str, objects: bool = False) -> list[dict]:
                 f"{path} is not complete JSON ({error})."
             ) from error
     more = " and a list of objects" if objects else ""
-    if not isinstance(content, list) or not all(
-        isinstance(each, dict)
-        and type(each.get("image_id")) is int
-        and (not objects or isinstance(each.get("objects"), list))
+    if not _are_dicts(content) or not all(
+        type(each.get("image_id")) is int
+        and (not objects or _are_dicts(each.get("objects")))
         for each in content
     ):
         raise ValueError(
@@ -180,10 +179,18 @@ def _read(path: str, objects: bool = False) -> list[dict]:
     return content
 
 
+def _are_dicts(content) -> bool:
+    return isinstance(content, list) and all(
+        isinstance(each, dict) for each in content
+    )
+
+
 def _synset(thing: dict) -> str | None:
     """Return an object's synset if it has exactly one."""
-    synsets = thing.get("synsets") or ()
-    return synsets[0] if len(synsets) == 1 else None
+    match thing.get("synsets"):
+        case [str(synset)]:
+            return synset
+    return None
 
 
 def _annotations(group: dict, image: dict, label_of: dict) -> list[dict]:

@@ -4,6 +4,7 @@ Everingham et al.: The Pascal Visual Object Classes Challenge, 2012 and
 earlier; many tools write the XML. Needs no TensorFlow.
 """
 
+import math
 import os
 from collections.abc import Sequence
 from xml.etree import ElementTree
@@ -143,7 +144,7 @@ def read_xml(path: str) -> ElementTree.Element:
     try:
         with open(path, "rb") as file:
             parser.ParseFile(file)
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:
         raise ValueError(f"{path} is not plain XML ({error})") from error
     return builder.close()
 
@@ -153,13 +154,14 @@ def _refuse_doctype(name, *_) -> None:
 
 
 def _number(element, place: str, path: str) -> float:
-    text = element.findtext(place)
+    text = element.findtext(place, "")
     try:
-        return float(text)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"expected a number as {place} in {path}: {text!r}"
-        ) from None
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"expected a number as {place} in {path}: {text!r}")
+    return number
 
 
 def _add_masks(objects: list[dict], path: str, image: dict) -> None:

@@ -50,7 +50,7 @@ class Folder:
                 "objects": [
                     thing(101, ["tree.n.01"]),
                     thing(102, ["sofa.n.01"]),
-                    thing(103, []),
+                    thing(103, None),
                     thing(104, ["man.n.01", "wall.n.01"]),
                 ],
             },

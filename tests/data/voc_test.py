@@ -179,6 +179,23 @@ def no_number(files):
     files.add_image("2007_000039", voc_object("dog", ("a", 1, 9, 9)))
 
 
+def infinite(files):
+    path = files.folder / "Annotations/2007_000039.xml"
+    path.write_text(
+        path.read_text().replace(f"<height>{HEIGHT}<", "<height>inf<")
+    )
+
+
+def no_size(files):
+    path = files.folder / "Annotations/2007_000039.xml"
+    path.write_text(path.read_text().replace("size>", "depth>"))
+
+
+def encoding(files):
+    head = '<?xml version="1.0" encoding="klingon"?>'
+    files.add_image("2007_000039", head=head)
+
+
 def no_xml(files):
     (files.folder / "Annotations/2007_000039.xml").unlink()
 
@@ -191,6 +208,9 @@ FAULTS = {
     colours: "image '2007_000039': expected a palette .* mode RGB",
     no_png: "image '2007_000039': .* no readable PNG",
     no_number: "image '2007_000039': expected a number as bndbox/xmin",
+    infinite: "image '2007_000039': expected a number as size/height .*'inf'",
+    no_size: "image '2007_000039': expected a number as size/height .*''",
+    encoding: "image '2007_000039': .* not plain XML .*klingon",
     no_xml: "image '2007_000039': no file",
 }
 
