@@ -1,7 +1,10 @@
 """RLE and polygons of box-frame masks equal pycocotools' of the canvas."""
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies
+from hypothesis.extra import numpy as numpy_strategies
 
 from keras_fair.evaluation import rle
 from tests import shared
@@ -131,6 +134,31 @@ def test_filled_polygons_are_the_masks_with_holes_filled():
 
     for canvas, polygon in zip(pasted, polygons):
         np.testing.assert_array_equal(fill(polygon), without_holes(canvas))
+
+
+def area(polygon) -> float:
+    """Return the area by the shoelace formula."""
+    x, y = np.reshape(polygon, (-1, 2)).T
+    return abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
+
+
+@hypothesis.given(
+    numpy_strategies.arrays("bool", (9, 9)), strategies.integers(0, 9)
+)
+def test_polygons_enclose_exactly_the_pixels(mask, shift):
+    # A box of as many pixels as the mask has cells: each cell is a pixel.
+    box = np.array([[shift, 2.0, shift + 9, 11]])
+    canvas = np.zeros((HEIGHT, WIDTH), bool)
+    canvas[2:11, shift : shift + 9] = mask
+
+    (polygons,) = rle.mask_polygons(
+        mask[None].astype("float32"), box, HEIGHT, WIDTH
+    )
+
+    filled = without_holes(canvas)
+    np.testing.assert_array_equal(fill(polygons), filled)
+    for polygon in polygons:
+        assert fill([polygon]).sum() == area(polygon)
 
 
 def without_holes(canvas):
