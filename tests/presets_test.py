@@ -33,8 +33,9 @@ def test_another_library_s_model_is_read_by_name(model, weights):
     made = models.MaskRCNN.from_preset("torchvision/small", weights=weights)
     assert made.config == small.MASK_RCNN
     assert not made.loading_report.kept
+    found = values(made)
     for path, array in values(model).items():
-        np.testing.assert_array_equal(values(made)[path], array)
+        np.testing.assert_array_equal(found[path], array)
 
 
 @pytest.mark.parametrize("source", ["library", "folder"])
@@ -62,8 +63,9 @@ def test_other_classes_start_their_layers_anew(
         convert.class_layers(made.config)
     )
     assert len(report.loaded) == len(made.weights) - 6
+    found, expected = values(made), values(model)
     for path in report.loaded:
-        np.testing.assert_array_equal(values(made)[path], values(model)[path])
+        np.testing.assert_array_equal(found[path], expected[path])
 
 
 @pytest.mark.parametrize(

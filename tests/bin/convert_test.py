@@ -41,8 +41,9 @@ def test_conversion_writes_a_folder_with_classes_and_origin(
     made = models.load_preset(folder)
     assert made.config.class_names[0] == "person"
     assert made.config.category_ids == coco_categories.IDS
+    found = values(made)
     for path, array in values(model).items():
-        np.testing.assert_array_equal(values(made)[path], array)
+        np.testing.assert_array_equal(found[path], array)
     with open(tmp_path / "preset" / "origin.json", encoding="utf-8") as file:
         origin = json.load(file)
     assert origin["model"] == "torchvision/small"

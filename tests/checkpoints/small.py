@@ -3,6 +3,7 @@
 import dataclasses
 
 import keras
+import numpy as np
 
 from keras_fair import config
 from keras_fair.checkpoints import coco_categories
@@ -38,7 +39,8 @@ def model(seed: int = 0, base=MASK_RCNN, **changes):
     """Build one with random weights, its biases too."""
     keras.utils.set_random_seed(seed)
     made = build_model(dataclasses.replace(base, **changes))
+    random = np.random.default_rng(seed)  # JAX would compile each shape
     for weight in made.weights:
         if weight.name in ("bias", "moving_mean"):
-            weight.assign(keras.random.normal(weight.shape))
+            weight.assign(random.standard_normal(weight.shape, "float32"))
     return made
