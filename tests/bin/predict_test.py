@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
+from keras_fair import visualization
 from keras_fair.bin import predict
 from keras_fair.config import KeypointRCNNConfig, PixelConfig
 
@@ -34,7 +36,14 @@ class Person:
             "labels": np.int32([[0, -1]]),
             "num_detections": np.int32([1]),
             "keypoints": keypoints,
+            "masks": left_half(),
         }
+
+
+def left_half():
+    masks = np.zeros((1, 2, 28, 28), "float32")
+    masks[..., :14] = 1
+    return masks
 
 
 @pytest.fixture
@@ -56,6 +65,14 @@ def test_keypoints_are_written_as_coco_has_them(written):
     assert record["keypoints"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_masks_are_written_in_the_pixels_of_the_file(written):
+    (record,) = written[1]["annotations"]
+    found = coco_mask.decode(record["segmentation"])
+    assert found.shape == (64, 96)
+    # The mask fades out at the corners.
+    assert found[2:-2, 2:48].all() and not found[:, 48:].any()
+
+
 def test_the_category_names_its_keypoints(written):
     assert written[1]["categories"] == [
         {"id": 1, "name": "person", "keypoints": list(NAMES)}
@@ -65,5 +82,6 @@ def test_the_category_names_its_keypoints(written):
 def test_keypoints_are_drawn_on_the_enlarged_image(written):
     drawing = written[0]
     assert drawing.shape == (5 * 64, 5 * 96, 3)
-    last = (drawing[5 * 32, 5 * 24] != 128).any()
-    assert last and (drawing[5 * 32, 5 * 60] == 128).all()
+    dot = drawing[5 * 32, 5 * 24]
+    assert tuple(dot) == visualization.class_color(16)  # the last of 17
+    assert (drawing[5 * 32, 5 * 60] == 128).all()
