@@ -89,10 +89,13 @@ class Annotator:
         boxes = transforms.to_original(
             found["boxes"], file.x["image_shape"][0], shape
         )
+        # Of a thinner box nothing could be read again.
+        is_solid = (boxes[:, 2:] - boxes[:, :2]).min(-1) >= checks.MIN_SIDE
         rows = [
             row
             for row in range(int(found["num_detections"]))
-            if found["scores"][row] >= min_score
+            if is_solid[row]
+            and found["scores"][row] >= min_score
             and int(found["labels"][row]) in category_of
         ]
         masks = _encode(found["masks"][rows], boxes[rows], shape)
@@ -120,6 +123,7 @@ def _encode(masks, boxes, shape) -> list:
 
 
 def area(mask: dict | None) -> int:
+    """Return the pixels of a COCO mask; 0 for None."""
     return 0 if mask is None else int(coco_mask.area(mask))
 
 
