@@ -16,6 +16,7 @@ import zlib
 
 import keras
 import numpy as np
+import pycocotools.mask
 import pytest
 
 from keras_fair.checkpoints import convert
@@ -55,6 +56,7 @@ CASES = (
     ("tv_retinanet_resnet50_fpn_v2", "train"),
     ("d2_faster_rcnn_R_50_FPN_3x", "train"),
     ("d2_mask_rcnn_R_50_FPN_3x", "train_bitmask"),
+    ("d2_mask_rcnn_R_50_FPN_3x", "train"),
     ("d2_retinanet_R_50_FPN_3x", "train"),
 )
 
@@ -87,6 +89,30 @@ def use_image_masks(peer) -> None:
         if not aligned:  # torchvision's targets are not rounded
             return masks
         return keras.ops.cast(masks >= 0.5, "float32")
+
+    peer.model.mask_targets = mask_targets
+
+
+def use_polygons(peer) -> None:
+    """Draw each object's polygon into the RoI, as Detectron2 does with COCO's.
+
+    The drawing is pycocotools's, there and here.
+    """
+    targets = shared.fixture("targets.npz")
+
+    def draw(box, index):
+        scale = 28 / np.maximum(box[2:] - box[:2], 0.1)
+        points = (targets[f"poly{index}"].reshape(-1, 2) - box[:2]) * scale
+        runs = pycocotools.mask.frPyObjects([points.ravel().tolist()], 28, 28)
+        return pycocotools.mask.decode(pycocotools.mask.merge(runs))
+
+    def mask_targets(rois, y):
+        boxes = peers.numpy(rois.boxes)[0].astype("float64")
+        index = peers.numpy(rois.gt_index)[0]
+        masks = np.zeros((1, len(boxes), 28, 28), "float32")
+        for row in np.flatnonzero(peers.numpy(rois.positive)[0]):
+            masks[0, row] = draw(boxes[row], index[row])
+        return keras.ops.convert_to_tensor(masks)
 
     peer.model.mask_targets = mask_targets
 
@@ -157,7 +183,8 @@ def test_losses_and_gradients_are_the_peer_s(name, prefix, tmp_path):
     peer = peers.Peer(name, tmp_path, **changes)
     keep_statistics(peer.model)
     if isinstance(peer.model, mask_rcnn.MaskRCNN):
-        use_image_masks(peer)
+        polygons = peer.library == "d2" and prefix == "train"
+        (use_polygons if polygons else use_image_masks)(peer)
     terms, gradients = losses_and_gradients(
         peer.model, peers.image("noise"), truth(peer)
     )
