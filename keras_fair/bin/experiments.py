@@ -11,7 +11,7 @@ from absl import app, flags
 from keras_fair import config as config_lib
 from keras_fair import config_files
 from keras_fair.data import class_splits, plan
-from keras_fair.data.coco import CocoDataset
+from keras_fair.data.datasets import Dataset
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
 from keras_fair.evaluation.coco_eval import CocoEvaluator
@@ -62,7 +62,7 @@ def model_folder() -> str:
     raise app.UsageError("Give --workdir of a training, or --model.")
 
 
-def check_same_categories(train: CocoDataset, val: CocoDataset) -> None:
+def check_same_categories(train: Dataset, val: Dataset) -> None:
     """Refuse two data sets in which a label means two things.
 
     Raises:
@@ -79,7 +79,7 @@ def check_same_categories(train: CocoDataset, val: CocoDataset) -> None:
         )
 
 
-def complete_model_config(model, dataset: CocoDataset, data):
+def complete_model_config(model, dataset: Dataset, data):
     """Write the names of classes and keypoints, and sizes, into a config.
 
     Raises:
@@ -120,7 +120,7 @@ def mask_subsets(data, class_names: tuple[str, ...]) -> dict:
     return scoring.mask_subsets(choice.among(class_names), class_names)
 
 
-def evaluate_coco(model, dataset: CocoDataset, experiment):
+def evaluate_coco(model, dataset: Dataset, experiment):
     """Return COCO's summary on every image, and the evaluator behind it."""
     batches = make_dataset(
         dataset,
@@ -136,7 +136,7 @@ def evaluate_coco(model, dataset: CocoDataset, experiment):
 
 
 def evaluate_augmented(
-    model, dataset: CocoDataset, experiment, short_sides: list[int], flip: bool
+    model, dataset: Dataset, experiment, short_sides: list[int], flip: bool
 ):
     """Evaluate as `evaluate_coco`, with test-time augmentation.
 
@@ -157,7 +157,7 @@ def evaluate_augmented(
     batch_size = experiment.train.batch_size
     mirrored = (False, True) if flip else (False,)
 
-    def variants_of(part: CocoDataset) -> list[test_time.Variant]:
+    def variants_of(part: Dataset) -> list[test_time.Variant]:
         return [
             test_time.Variant(batches, is_flipped)
             for size in sizes
@@ -177,7 +177,7 @@ def evaluate_augmented(
     return report, evaluator
 
 
-def _evaluator(dataset: CocoDataset, data) -> CocoEvaluator:
+def _evaluator(dataset: Dataset, data) -> CocoEvaluator:
     return CocoEvaluator(
         dataset.to_coco().dataset,
         keypoint_sigmas=data.keypoint_sigmas,
@@ -185,7 +185,7 @@ def _evaluator(dataset: CocoDataset, data) -> CocoEvaluator:
     )
 
 
-def _parts(dataset: CocoDataset):
+def _parts(dataset: Dataset):
     """Yield the data set in parts, of which one fits in memory."""
     for first in range(0, len(dataset.records), IMAGES_OF_PART):
         part = copy.copy(dataset)

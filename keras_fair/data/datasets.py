@@ -9,10 +9,12 @@ from keras_fair.data.union import UnionDataset
 from keras_fair.data.visual_genome import VisualGenomeDataset
 from keras_fair.data.voc import VocDataset
 
+Dataset = instances.InstanceDataset | UnionDataset
+
 
 def open_dataset(
     config: DataConfig, split: str, class_names: tuple[str, ...] = ()
-) -> CocoDataset | UnionDataset:
+) -> Dataset:
     """Read the "train" or "val" split: one json of COCO, or a union.
 
     Masks are withheld from training only.

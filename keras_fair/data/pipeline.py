@@ -12,11 +12,11 @@ import tensorflow as tf
 from absl import logging
 
 from keras_fair.config import DataConfig
-from keras_fair.data import examples, instances, plan, union
+from keras_fair.data import datasets, examples, plan
 
 
 def make_dataset(
-    dataset: instances.InstanceDataset | union.UnionDataset,
+    dataset: datasets.Dataset,
     config: DataConfig,
     *,
     batch_size: int,
