@@ -158,7 +158,7 @@ def detect(
     image_shape,
     config: FasterRCNNConfig,
 ) -> dict:
-    """Decode every class's box of every proposal, then NMS per class.
+    """Decode the boxes of the best pairs of class and proposal; NMS per class.
 
     Args:
         proposals: of the first stage, P of them.
@@ -173,14 +173,22 @@ def detect(
     """
     scores = ops.softmax(class_logits)[..., : config.num_classes]
     scores = ops.where(proposals.valid[..., None], scores, 0.0)
-    decoded = boxes.decode_boxes(
-        box_deltas, proposals.boxes[:, :, None], config.box_weights
-    )
-    decoded = boxes.clip_boxes(decoded, image_shape)
-    large = boxes.is_large_enough(decoded, config.min_side)
-    return nms.multiclass_nms(
-        decoded,
-        ops.where(large, scores, 0.0),
+    per_class = box_deltas.shape[2] > 1
+    pairs = ops.shape(box_deltas)[1] * box_deltas.shape[2]
+    box_deltas = ops.reshape(box_deltas, (-1, pairs, 4))
+
+    def boxes_of(pair):
+        row = pair // config.num_classes
+        own = ops.take_along_axis(proposals.boxes, row[..., None], axis=1)
+        place = pair if per_class else row
+        deltas = ops.take_along_axis(box_deltas, place[..., None], axis=1)
+        decoded = boxes.decode_boxes(deltas, own, config.box_weights)
+        decoded = boxes.clip_boxes(decoded, image_shape)
+        return decoded, boxes.is_large_enough(decoded, config.min_side)
+
+    return nms.pairs_nms(
+        boxes_of,
+        scores,
         config.score_threshold,
         config.nms_iou,
         config.max_detections,

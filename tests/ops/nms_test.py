@@ -331,3 +331,31 @@ def test_multiclass_in_litert_equals_the_reference():
             boxes[image], scores[image], 0.05, 0.5, 5
         )
         assert found[image].tolist() == [scores[image][pair] for pair in pairs]
+
+
+@modes.every_mode
+def test_thousands_of_classes_are_one_long_table(mode):
+    """The reference with loops; scores of a few values, so many are equal."""
+    rng = np.random.default_rng(0)
+    # 12 * 1,500 pairs and ten outputs: blocks of the table are looked at.
+    scores = rng.integers(0, 30, (2, 12, 1500)).astype("float32") / 30
+    scores = np.where(scores > 0.9, scores, 0).astype("float32")
+    corners = rng.uniform(0, 50, (2, 12, 1, 2))
+    boxes = np.concatenate([corners, corners + 30], -1).astype("float32")
+    boxes = np.tile(boxes, (1, 1, 1500, 1))
+    found = modes.run(
+        lambda b, s: nms.multiclass_nms(b, s, 0.05, 0.5, 5),
+        boxes,
+        scores,
+        mode=mode,
+    )
+    assert 12 * 1500 > 4 * nms.BLOCK * nms.FIRST_PAIRS * 5
+    for image in range(2):
+        pairs = reference.multiclass_nms(
+            boxes[image], scores[image], 0.05, 0.5, 5
+        )
+        rows, classes = zip(*pairs)
+        np.testing.assert_array_equal(found["labels"][image], classes)
+        np.testing.assert_array_equal(
+            found["boxes"][image], boxes[image, rows, classes]
+        )
