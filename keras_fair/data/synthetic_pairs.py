@@ -1,9 +1,9 @@
 """Pairs of drawn objects that share a box, in COCO's format.
 
 Which of the two an object's mask covers, its box does not tell: only its
-class does. So masks for a class that never showed any need Mask^X R-CNN; a
-class-agnostic mask head can but guess. Classes are all pairs of a colour and
-a form, so that what is known of some says something about the others.
+class does, which is a colour. So masks for a class that never showed any need
+Mask^X R-CNN; a class-agnostic mask head can but guess. Colours fill the RGB
+cube, and every class without masks lies between classes that have them.
 """
 
 import itertools
@@ -14,31 +14,29 @@ from PIL import Image, ImageDraw
 
 from keras_fair.data import synthetic
 
-COLOURS = {  # RGB
-    "red": (225, 30, 30),
-    "green": (30, 200, 40),
-    "blue": (40, 60, 235),
-    "yellow": (235, 215, 40),
-}
-FORMS = ("slash", "backslash", "ring", "plus")
-CLASSES = tuple(
-    f"{colour} {form}" for colour, form in itertools.product(COLOURS, FORMS)
+LEVELS = (20, 128, 236)  # of red, green and blue
+# Every colour but the greys.
+COLOURS = tuple(
+    colour
+    for colour in itertools.product(LEVELS, repeat=3)
+    if len(set(colour)) > 1
 )
-# Half of the classes, in which every colour and every form occurs.
+CLASSES = tuple("{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS)
+# Half of the classes: neighbours differ in one level of one channel.
 MASK_CLASSES = tuple(
-    f"{colour} {form}"
-    for (row, colour), (column, form) in itertools.product(
-        enumerate(COLOURS), enumerate(FORMS)
-    )
-    if (row + column) % 2 == 0
+    name
+    for name, colour in zip(CLASSES, COLOURS)
+    if sum(map(LEVELS.index, colour)) % 2 == 0
 )
+FORMS = ("slash", "backslash", "ring", "plus")
 SIDE = 128  # pixels of an image
 MIN_DIAMETER, MAX_DIAMETER = 36.0, 64.0  # pixels of an object
 STROKE = 0.26  # of the diameter
 MAX_PAIRS = 3  # in an image
 GAP = 2.0  # pixels between pairs
 ALONE = 0.25  # of the pairs are a single object
-SHADE = 18.0  # standard deviation of an object's colour, of 255
+MIN_CONTRAST = 150.0  # between the colours of a pair, of 255 in each channel
+SHADE = 10.0  # standard deviation of an object's colour, of 255
 PLACEMENTS = 20  # attempts to place one pair
 
 
@@ -78,25 +76,25 @@ def _draw_image(recipe: dict, rng):
             break
         taken.append(place)
         masks = []
-        for label in _different_labels(rng):
-            colour, form = CLASSES[label].split()
+        for label, form in zip(_labels(rng), rng.permutation(FORMS)):
             mask = _form_mask(form, *place)
             masks = [other & ~mask for other in masks]
             masks.append(mask)
             labels.append(label)
-            shade = COLOURS[colour] + rng.normal(0, SHADE, 3)
+            shade = COLOURS[label] + rng.normal(0, SHADE, 3)
             grain = rng.normal(0, synthetic.NOISE / 2, (mask.sum(), 3))
             pixels[mask] = shade + grain
         visible += masks
     return synthetic.to_uint8(pixels), labels, visible
 
 
-def _different_labels(rng) -> list[int]:
-    """Return one label, or two of other colours and forms."""
-    colours = rng.permutation(len(COLOURS))[:2]
-    forms = rng.permutation(len(FORMS))[:2]
-    labels = (colours * len(FORMS) + forms).tolist()
-    return labels[:1] if rng.uniform() < ALONE else labels
+def _labels(rng) -> list[int]:
+    """Return one label, or two whose colours are far apart."""
+    first = int(rng.integers(len(COLOURS)))
+    if rng.uniform() < ALONE:
+        return [first]
+    apart = np.linalg.norm(np.subtract(COLOURS, COLOURS[first]), axis=1)
+    return [first, int(rng.choice(np.flatnonzero(apart > MIN_CONTRAST)))]
 
 
 def _free_place(taken: list, rng) -> tuple | None:
