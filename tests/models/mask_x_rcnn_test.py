@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_fair import contract, models
+from keras_fair import contract
 from keras_fair.models import mask_x_rcnn, roi
 from tests.models import tiny
 
