@@ -11,7 +11,8 @@ from tests import imports
 
 # Who may import whom. A name means the module and all below it.
 MAY_IMPORT = {
-    "config": (),
+    "settings": (),
+    "config": ("settings",),
     "config_files": ("config",),
     "contract": (),
     "losses": ("ops",),

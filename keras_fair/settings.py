@@ -1,0 +1,79 @@
+"""The settings of an experiment beside its model's: data and schedule.
+
+Read them as `keras_fair.config`, which offers every config.
+"""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+    """One of several data sets that are united, joined by class names."""
+
+    kind: str = "coco"  # "coco", "voc" or "visual_genome"
+    annotations: str = ""  # coco: a json; the others: the folder of theirs
+    images: str = ""  # folder; voc has its own
+    split: str = ""  # voc: "Main/train"; visual_genome: "train", "val", "test"
+    coco_val: str = ""  # visual_genome: COCO's val json, which decides that
+    masks: bool = True  # False: boxes alone
+    class_names: tuple[str, ...] = ()  # voc: of another data set than VOC's
+    num_classes: int = 3000  # visual_genome: the most frequent
+    class_map: tuple[tuple[str, str], ...] = ()  # (its name, ours)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where images and annotations are and how they become batches."""
+
+    root: str = ""  # prefix of the paths below
+    train_annotations: str = "annotations/instances_train2017.json"
+    train_images: str = "train2017"
+    val_annotations: str = "annotations/instances_val2017.json"
+    val_images: str = "val2017"
+    # In the place of a split's two paths.
+    train_sources: tuple[SourceConfig, ...] = ()
+    val_sources: tuple[SourceConfig, ...] = ()
+    short_sides: tuple[int, ...] = (800,)  # pixels; one is drawn per image
+    max_long_side: int = 1333  # pixels (Detectron)
+    # Canvas (height, width); an image goes to the smallest that holds it.
+    canvases: tuple[tuple[int, int], ...] = (
+        (800, 1088),
+        (1088, 800),
+        (800, 1344),
+        (1344, 800),
+    )
+    horizontal_flip: bool = True
+    scale_jitter: tuple[float, float] = (1.0, 1.0)  # factor, drawn per image
+    max_objects: int = 100  # M of the contract; more objects is an error
+    with_masks: bool = False
+    mask_size: int = 112  # S of the contract
+    # Classes that keep their masks in training; () is all. "voc", "non_voc".
+    mask_classes: tuple[str, ...] = ()
+    mask_rate: float = 1.0  # share of their objects that keep theirs
+    with_keypoints: bool = False  # and train on images that have some
+    keypoint_sigmas: tuple[float, ...] = ()  # of evaluation; () is COCO's 17
+    on_bad_record: str = "error"  # "error" or "skip" (counted and logged)
+    max_images: int = 0  # 0 is all; otherwise the first so many
+    keep_empty: bool = False  # train on images without objects, too
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """The schedule. RetinaNet, section 4.1; warm-up is Detectron's."""
+
+    batch_size: int = 16  # over all devices
+    steps: int = 90_000  # "1x"
+    learning_rate: float = 0.01  # for `batch_size` images
+    drop_steps: tuple[int, ...] = (60_000, 80_000)  # each divides by ten
+    warmup_steps: int = 500
+    warmup_factor: float = 1 / 3
+    momentum: float = 0.9
+    clip_norm: float = 0.0  # global gradient norm; 0 is off
+    policy: str = "float32"  # or "mixed_bfloat16", "mixed_float16"
+    jit_compile: str = "auto"  # "auto", "true" or "false"
+    seed: int = 0
+    checkpoint_steps: int = 5_000
+    keep_checkpoints: int = 3
+    evaluate_steps: int = 10_000  # a multiple of checkpoint_steps; 0: at end
+    backbone_weights: str = ""  # "imagenet" (Keras's download) or a file
+    initial_weights: str = ""  # a preset folder, or .weights.h5; see models
