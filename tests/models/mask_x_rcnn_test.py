@@ -159,9 +159,10 @@ def test_the_gradients_in_the_transfer_are_those_of_differences(features):
     gradient = mask_gradients(model, features, TRUTH)["transfer/dense_0/kernel"]
     expected = np.linalg.norm(gradient)
     start, losses = np.asarray(kernel), []
-    run = tiny.runner(lambda *v: model.mask_loss(*v, training=True))
     for step in (0.05, -0.05):
         kernel.assign(start + step * gradient / expected)
+        # Anew, as JAX compiles the weights in.
+        run = tiny.runner(lambda *v: model.mask_loss(*v, training=True))
         losses.append(run(features, rois, TRUTH))
     kernel.assign(start)
     slope = (losses[0] - losses[1]) / 0.1
