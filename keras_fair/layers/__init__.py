@@ -5,6 +5,7 @@ from keras_fair.layers.feature_pyramid import FeaturePyramid
 from keras_fair.layers.frozen_batch_norm import FrozenBatchNorm
 from keras_fair.layers.keypoint_head import KeypointHead
 from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
+from keras_fair.layers.mask_proposal_head import MaskProposalHead
 from keras_fair.layers.retinanet_head import RetinaNetHead
 from keras_fair.layers.rpn_head import RPNHead
 from keras_fair.layers.weight_transfer import WeightTransfer
@@ -16,6 +17,7 @@ __all__ = [
     "KeypointHead",
     "MaskHead",
     "MaskMLPHead",
+    "MaskProposalHead",
     "RPNHead",
     "RetinaNetHead",
     "WeightTransfer",
