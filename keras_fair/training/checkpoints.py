@@ -1,4 +1,9 @@
-"""Checkpoints of a running training: weights and optimiser, by step."""
+"""Checkpoints of a running training: all that an exact resume needs.
+
+A file holds the weights, the optimiser (its step, momentum, loss scale and
+averages), and the states of the model's random generators, which Keras's own
+weights files leave out. The data's position follows from the step.
+"""
 
 import os
 import pathlib
@@ -7,8 +12,11 @@ import re
 import h5py
 import keras
 from absl import logging
+from keras import ops
 
 NAME = re.compile(r"step-(\d{9})\.weights\.h5")
+PART = "part.*.weights.h5"
+SEEDS = "keras_fair_seeds"  # a group beside Keras's own
 
 
 def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
@@ -24,9 +32,15 @@ def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
     target = path / f"step-{int(model.optimizer.iterations):09d}.weights.h5"
     temporary = path / f"part.{os.getpid()}.weights.h5"
     model.save_weights(temporary)
+    with h5py.File(temporary, "a") as file:
+        for name, state in _seeds(model).items():
+            file.create_dataset(
+                f"{SEEDS}/{name}", data=ops.convert_to_numpy(state)
+            )
+    _flush(temporary)
     os.replace(temporary, target)
-    for old in _files(folder)[:-keep]:
-        old.unlink()
+    for old in [*_files(folder)[:-keep], *path.glob(PART)]:
+        old.unlink(missing_ok=True)
     return target
 
 
@@ -34,14 +48,47 @@ def restore_latest(model: keras.Model, folder: str) -> int:
     """Load the newest readable checkpoint and return its step, 0 for none.
 
     A file that cannot be read is skipped with a warning.
+
+    Raises:
+        ValueError: a checkpoint of another model.
     """
     for path in reversed(_files(folder)):
         if not _is_readable(path):
             logging.warning("Skipping the torn checkpoint %s.", path)
             continue
         model.load_weights(path)
+        _restore_seeds(model, path)
         return int(NAME.fullmatch(path.name)[1])
     return 0
+
+
+def _seeds(model: keras.Model) -> dict:
+    """Return the state of each random generator, by its place in the model.
+
+    A name would not do: it counts the generators that the process has made.
+    """
+    states = [v for v in model.variables if v.name == "seed_generator_state"]
+    return {f"{i:04d}": state for i, state in enumerate(states)}
+
+
+def _restore_seeds(model: keras.Model, path: pathlib.Path) -> None:
+    seeds = _seeds(model)
+    with h5py.File(path, "r") as file:
+        found = {k: item[()] for k, item in file.get(SEEDS, {}).items()}
+    if set(found) != set(seeds):
+        raise ValueError(
+            f"Expected the states of {len(seeds)} random generators in "
+            f"{path}. Received: {len(found)}. Train in a new work directory, "
+            "with this file as train.initial_weights."
+        )
+    for name, state in seeds.items():
+        state.assign(found[name])
+
+
+def _flush(path: pathlib.Path) -> None:
+    """Wait until the file is on the disk: a rename may overtake it."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _files(folder: str) -> list[pathlib.Path]:

@@ -1,5 +1,6 @@
 """Checkpoints: what is written is what is read."""
 
+import h5py
 import numpy as np
 import pytest
 from keras import ops
@@ -42,6 +43,35 @@ def test_weights_and_optimizer_come_back(model, tmp_path):
         np.testing.assert_array_equal(
             ops.convert_to_numpy(found), ops.convert_to_numpy(written)
         )
+
+
+def test_random_generators_go_on_where_they_stopped(tmp_path):
+    model = tiny.faster_rcnn()
+    model.compile()
+    for _ in range(3):
+        model.seed_generator.next()
+    checkpoints.save(model, tmp_path, keep=3)
+    read = tiny.faster_rcnn(seed=1)
+    read.compile()
+    checkpoints.restore_latest(read, tmp_path)
+    wanted = model.seed_generator.next()
+    np.testing.assert_array_equal(read.seed_generator.next(), wanted)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    model = tiny.faster_rcnn()
+    model.compile()
+    path = checkpoints.save(model, tmp_path, keep=3)
+    with h5py.File(path, "a") as file:
+        del file[checkpoints.SEEDS]
+    with pytest.raises(ValueError, match="Expected the states of 1 random"):
+        checkpoints.restore_latest(model, tmp_path)
+
+
+def test_what_a_killed_run_left_is_removed(model, tmp_path):
+    (tmp_path / "part.123.weights.h5").write_bytes(b"half")
+    path = checkpoints.save(model, tmp_path, keep=3)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_empty_folder_is_step_zero(tmp_path):
