@@ -162,13 +162,13 @@ def test_the_gradients_in_the_transfer_are_those_of_differences(features):
     gradient = mask_gradients(model, features, TRUTH)["transfer/dense_0/kernel"]
     expected = np.linalg.norm(gradient)
     start, losses = np.asarray(kernel), []
-    for step in (0.05, -0.05):
+    for step in (0.005, -0.005):
         kernel.assign(start + step * gradient / expected)
         # Anew, as JAX compiles the weights in.
         run = tiny.runner(lambda *v: model.mask_loss(*v, training=True))
         losses.append(run(features, rois, TRUTH))
     kernel.assign(start)
-    slope = (losses[0] - losses[1]) / 0.1
+    slope = (losses[0] - losses[1]) / 0.01
     # Of the bend of the loss over such a step, and its rounding to 1e-6.
     assert slope == pytest.approx(expected, rel=1e-2)
 
