@@ -27,14 +27,28 @@ def crop_masks(masks, boxes, rois, output_size: int):
     Returns:
         float32 [B, R, O, O], 0 or 1.
     """
+    shares = crop_shares(masks, boxes, rois, output_size, samples=2)
+    return ops.cast(shares >= 0.5, "float32")
+
+
+def crop_shares(masks, boxes, rois, output_size: int, *, samples: int):
+    """Do `crop_masks` without the threshold: the mask's mean in each cell.
+
+    Args:
+        masks, boxes, rois, output_size: see `crop_masks`.
+        samples: points per target cell and side that are averaged.
+
+    Returns:
+        float32 [B, R, O, O], 0..1.
+    """
     boxes, rois = ops.cast(boxes, "float32"), ops.cast(rois, "float32")
-    size = masks.shape[-1]
-    rows = _crop_weights(boxes[..., 1::2], rois[..., 1::2], output_size, size)
-    columns = _crop_weights(boxes[..., ::2], rois[..., ::2], output_size, size)
-    return ops.cast(_resample(masks, rows, columns) >= 0.5, "float32")
+    grid = (output_size, masks.shape[-1], samples)
+    rows = _crop_weights(boxes[..., 1::2], rois[..., 1::2], *grid)
+    columns = _crop_weights(boxes[..., ::2], rois[..., ::2], *grid)
+    return _resample(masks, rows, columns)
 
 
-def _crop_weights(box, roi, output_size: int, size: int, samples: int = 2):
+def _crop_weights(box, roi, output_size: int, size: int, samples: int):
     """Return [..., O, S]: the share of each mask cell in each target cell.
 
     Args:

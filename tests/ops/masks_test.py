@@ -234,3 +234,17 @@ def test_compiled_gives_the_same(name):
     # A pixel on the threshold may fall to either side.
     assert differ.sum() <= 2
     assert expected.any() and not expected.all()
+
+
+def test_shares_say_how_much_of_a_cell_is_covered():
+    mask = np.ones((8, 8), "uint8")  # of a box of 40 pixels
+    roi = np.array([[[4.0, 20.0, 52.0, 68.0]]], "float32")
+
+    shares = masks.crop_shares(mask[None, None], BOX, roi, 3, samples=16)
+
+    # Cells of 16 pixels: the box begins 6 pixels into the first column, and
+    # ends 14 pixels into the last, 8 into the last row.
+    columns, rows = np.array([10, 16, 14]) / 16, np.array([16, 16, 8]) / 16
+    expected = rows[:, None] * columns
+    # The mask fades over half a cell of 5 pixels at the box's edge.
+    np.testing.assert_allclose(shares[0, 0], expected, atol=0.1)
