@@ -26,8 +26,8 @@ from keras_fair.data import synthetic_pairs
 from keras_fair.models import load_preset
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
-DETECTOR_STEPS = flags.DEFINE_integer("detector_steps", 400, "Of a seed.")
-MASK_STEPS = flags.DEFINE_integer("mask_steps", 200, "Of each mask branch.")
+DETECTOR_STEPS = flags.DEFINE_integer("detector_steps", 900, "Of a seed.")
+MASK_STEPS = flags.DEFINE_integer("mask_steps", 250, "Of each mask branch.")
 
 STRATEGIES = ("class-agnostic", "Mask^X", "oracle")
 NUM_TRAIN, NUM_VAL, NUM_DRAWN = 1500, 150, 8

@@ -32,8 +32,8 @@ def get_config() -> Experiment:
                 norm="batch",  # a small head learns slowly without
             ),
             proposals=ProposalConfig(
-                # Objects are 36 to 64 pixels wide, and square.
-                anchor_sizes=((24.0,), (36.0,), (56.0,)),
+                # Objects are 30 to 48 pixels wide, and square.
+                anchor_sizes=((20.0,), (30.0,), (45.0,)),
                 anchor_ratios=(1.0,),
                 num_samples=64,
                 candidates_per_level_training=200,
@@ -54,9 +54,9 @@ def get_config() -> Experiment:
             train_images="train",
             val_annotations="annotations/instances_val.json",
             val_images="val",
-            short_sides=(128,),
-            max_long_side=128,
-            canvases=((128, 128),),
+            short_sides=(96,),
+            max_long_side=96,
+            canvases=((96, 96),),
             with_masks=True,
             mask_size=56,
             max_objects=6,
@@ -77,13 +77,13 @@ def get_config() -> Experiment:
         ),
         train=TrainConfig(
             batch_size=8,
-            steps=400,
-            learning_rate=0.02,
-            drop_steps=(320,),
+            steps=900,
+            learning_rate=0.05,
+            drop_steps=(720,),
             warmup_steps=50,
             warmup_factor=0.1,
             clip_norm=10.0,
-            checkpoint_steps=400,
-            evaluate_steps=400,
+            checkpoint_steps=900,
+            evaluate_steps=900,
         ),
     )

@@ -29,10 +29,10 @@ MASK_CLASSES = tuple(
     if sum(map(LEVELS.index, colour)) % 2 == 0
 )
 FORMS = ("slash", "backslash", "ring", "plus")
-SIDE = 128  # pixels of an image
-MIN_DIAMETER, MAX_DIAMETER = 36.0, 64.0  # pixels of an object
+SIDE = 96  # pixels of an image
+MIN_DIAMETER, MAX_DIAMETER = 30.0, 48.0  # pixels of an object
 STROKE = 0.26  # of the diameter
-MAX_PAIRS = 3  # in an image
+MAX_PAIRS = 2  # in an image
 GAP = 2.0  # pixels between pairs
 ALONE = 0.25  # of the pairs are a single object
 MIN_CONTRAST = 150.0  # between the colours of a pair, of 255 in each channel

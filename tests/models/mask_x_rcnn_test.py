@@ -232,3 +232,18 @@ def test_saved_weights_are_the_same_when_read(model, tmp_path):
 def test_nonsense_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         tiny.mask_x_rcnn(**changes)
+
+
+def test_three_thousand_classes_train_and_are_predicted():
+    model = tiny.mask_x_rcnn(num_classes=3000, score_threshold=0.0)
+    model.compile(keras.optimizers.SGD(0.01), jit_compile=False)
+    x, y = tiny.batch_with_masks()
+    y["labels"] = np.where(y["labels"] < 0, -1, y["labels"] + 2990)
+    y["labels"] = y["labels"].astype("int32")
+    losses = model.train_on_batch(x, y, return_dict=True)
+    assert np.isfinite(list(losses.values())).all()
+    assert losses["mask_loss"] > 0
+    found = model.predict_on_batch(x)
+    contract.check_detections(found)
+    assert found["num_detections"].tolist() == [100, 100]
+    assert found["masks"][0].any(axis=(1, 2)).all()
