@@ -10,25 +10,8 @@ marks a value that the papers leave open and their released code fixes.
 
 import dataclasses
 
-from keras_fair.settings import DataConfig, SourceConfig, TrainConfig
-
-__all__ = [
-    "BackboneConfig",
-    "DataConfig",
-    "Experiment",
-    "FasterRCNNConfig",
-    "KeypointRCNNConfig",
-    "MaskRCNNConfig",
-    "MaskXRCNNConfig",
-    "ModelConfig",
-    "PixelConfig",
-    "ProposalConfig",
-    "PyramidConfig",
-    "RPNConfig",
-    "RetinaNetConfig",
-    "SourceConfig",
-    "TrainConfig",
-]
+from keras_fair.settings import DataConfig, TrainConfig
+from keras_fair.settings import SourceConfig as SourceConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,9 +237,39 @@ class KeypointRCNNConfig(FasterRCNNConfig):
     keypoint_loss_weight: float = 1.0
 
 
+def _thin_pyramid() -> PyramidConfig:
+    return dataclasses.replace(_rcnn_pyramid(), filters=128)
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskProposalsConfig:
+    """Segmentation proposals on a pyramid. FPN, section 6 and appendix A."""
+
+    num_classes: int = 1  # every proposal has label 0
+    class_names: tuple[str, ...] = ()
+    category_ids: tuple[int, ...] = ()
+    backbone: BackboneConfig = BackboneConfig()
+    pixels: PixelConfig = PixelConfig()
+    pyramid: PyramidConfig = _thin_pyramid()
+    # A head each: what it sees of a level, cells; (5, 7) has half octaves.
+    windows: tuple[int, ...] = (5,)
+    # Of each head: side of the objects that it is for, cells. 8 are 32 pixels
+    # on P2; of the 7x7 head, 8 * sqrt(2).
+    object_sides: tuple[float, ...] = (8.0,)
+    padding: float = 0.25  # by which a mask's region is larger than they are
+    head_filters: int = 512
+    mask_size: int = 14  # or 28, "+2x mask resolution" (table 6)
+    num_samples: int = 128  # places per image that count in the loss
+    positive_fraction: float = 0.25
+    mask_loss_weight: float = 10.0
+    weight_decay: float = 1e-4
+    max_detections: int = 1000
+
+
 ModelConfig = (
     RetinaNetConfig
     | RPNConfig
+    | MaskProposalsConfig
     | KeypointRCNNConfig
     | MaskXRCNNConfig
     | MaskRCNNConfig

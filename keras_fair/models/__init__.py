@@ -6,6 +6,7 @@ from keras_fair import presets
 from keras_fair.config import (
     FasterRCNNConfig,
     KeypointRCNNConfig,
+    MaskProposalsConfig,
     MaskRCNNConfig,
     MaskXRCNNConfig,
     RetinaNetConfig,
@@ -14,6 +15,7 @@ from keras_fair.config import (
 from keras_fair.models.backbones import as_backbone, build_backbone
 from keras_fair.models.faster_rcnn import FasterRCNN
 from keras_fair.models.keypoint_rcnn import KeypointRCNN
+from keras_fair.models.mask_proposals import MaskProposalNetwork
 from keras_fair.models.mask_rcnn import MaskRCNN
 from keras_fair.models.mask_x_rcnn import MaskXRCNN
 from keras_fair.models.retinanet import RetinaNet
@@ -24,6 +26,7 @@ __all__ = [
     "RPN",
     "FasterRCNN",
     "KeypointRCNN",
+    "MaskProposalNetwork",
     "MaskRCNN",
     "MaskXRCNN",
     "RetinaNet",
@@ -37,6 +40,7 @@ __all__ = [
 MODELS = {
     RetinaNetConfig: RetinaNet,
     RPNConfig: RPN,
+    MaskProposalsConfig: MaskProposalNetwork,
     FasterRCNNConfig: FasterRCNN,
     KeypointRCNNConfig: KeypointRCNN,
     MaskRCNNConfig: MaskRCNN,

@@ -7,6 +7,7 @@ from keras import ops
 from keras_fair.config import (
     FasterRCNNConfig,
     KeypointRCNNConfig,
+    MaskProposalsConfig,
     MaskRCNNConfig,
     MaskXRCNNConfig,
     ProposalConfig,
@@ -18,6 +19,7 @@ from keras_fair.models import (
     RPN,
     FasterRCNN,
     KeypointRCNN,
+    MaskProposalNetwork,
     MaskRCNN,
     MaskXRCNN,
     RetinaNet,
@@ -103,6 +105,20 @@ def keypoint_rcnn_config(**changes) -> KeypointRCNNConfig:
     return KeypointRCNNConfig(**{**_two_stages(), **keypoints, **changes})
 
 
+def mask_proposals_config(**changes) -> MaskProposalsConfig:
+    """Return half the paper's sizes: objects of 16 pixels on P2."""
+    values = {
+        "pyramid": _first_stage()["pyramid"],
+        "windows": (3, 5),
+        "object_sides": (4.0, 5.66),
+        "head_filters": 16,
+        "mask_size": 8,
+        "num_samples": 32,
+        "max_detections": 20,
+    }
+    return MaskProposalsConfig(**{**values, **changes})
+
+
 def _first_stage() -> dict:
     pyramid = PyramidConfig(filters=8, min_level=2, max_level=6, coarse="pool")
     return {"pyramid": pyramid, "proposals": proposals()}
@@ -117,6 +133,13 @@ def rpn(seed: int = 0, dtype=None, **changes) -> RPN:
     """Return an RPN on `backbone`; equal seeds give equal weights."""
     keras.utils.set_random_seed(seed)
     return RPN(rpn_config(**changes), backbone(dtype), dtype=dtype)
+
+
+def mask_proposals(seed: int = 0, dtype=None, **changes):
+    """Return a MaskProposalNetwork on `backbone`; see `rpn`."""
+    keras.utils.set_random_seed(seed)
+    config = mask_proposals_config(**changes)
+    return MaskProposalNetwork(config, backbone(dtype), dtype=dtype)
 
 
 def faster_rcnn(seed: int = 0, dtype=None, **changes) -> FasterRCNN:
