@@ -160,7 +160,8 @@ class Detector(keras.Model):
         Args:
             optimizer: any Keras optimiser. The default is SGD with momentum
                 0.9 and the papers' learning rate for a batch of two images;
-                for N images multiply by N / 2.
+                for N images multiply by N / 2. It scales the loss where the
+                model computes in float16.
             **kwargs: of keras.Model.compile, but neither losses nor weights.
         """
         given = {"loss", "loss_weights"} & {k for k, v in kwargs.items() if v}
@@ -170,11 +171,13 @@ class Detector(keras.Model):
                 f"compile it without {', '.join(sorted(given))}."
             )
         if optimizer is None:
-            optimizer = optimizers.FiniteSGD(
+            optimizer = optimizers.sgd_class(self.dtype_policy)(
                 DEFAULT_LEARNING_RATE,
                 momentum=0.9,
                 global_clipnorm=DEFAULT_CLIP_NORM,
             )
+        if isinstance(optimizer, optimizers.LossScaledSGD):
+            kwargs["auto_scale_loss"] = False  # it does so itself
         super().compile(optimizer=optimizer, **kwargs)
         # Slots made now, not in the first step: TensorFlow would have to
         # trace that step twice.
