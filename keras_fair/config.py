@@ -276,6 +276,9 @@ ModelConfig = (
     | FasterRCNNConfig
 )
 
+# Of what has no class: scored by recall.
+ProposerConfig = RPNConfig | MaskProposalsConfig
+
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:

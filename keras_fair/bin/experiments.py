@@ -15,10 +15,12 @@ from keras_fair.data.datasets import Dataset
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
 from keras_fair.evaluation.coco_eval import CocoEvaluator
+from keras_fair.evaluation.proposal_eval import ProposalEvaluator
 from keras_fair.training import evaluate, test_time
 
 # Under test-time augmentation: 0.4 GB of detections and masks.
 IMAGES_OF_PART = 500
+PROPOSAL_CLASS = (("object",), (1,))  # names and category ids
 
 CONFIG = flags.DEFINE_string("config", None, "Name or path of a config.")
 WORKDIR = flags.DEFINE_string(
@@ -82,10 +84,15 @@ def check_same_categories(train: Dataset, val: Dataset) -> None:
 def complete_model_config(model, dataset: Dataset, data):
     """Write the names of classes and keypoints, and sizes, into a config.
 
+    Proposals have one class, "object", whatever the data set's are.
+
     Raises:
         ValueError: the data set has another number of classes.
     """
-    if len(dataset.class_names) != model.num_classes:
+    names, ids = tuple(dataset.class_names), tuple(dataset.category_ids)
+    if isinstance(model, config_lib.ProposerConfig):
+        names, ids = PROPOSAL_CLASS
+    elif len(names) != model.num_classes:
         raise ValueError(
             f"Expected {model.num_classes} categories, the config's "
             f"model.num_classes. {dataset.path} has "
@@ -103,8 +110,8 @@ def complete_model_config(model, dataset: Dataset, data):
         )
     return dataclasses.replace(
         model,
-        class_names=tuple(dataset.class_names),
-        category_ids=tuple(dataset.category_ids),
+        class_names=names,
+        category_ids=ids,
         pixels=pixels,
     )
 
@@ -128,7 +135,7 @@ def evaluate_coco(model, dataset: Dataset, experiment):
         batch_size=experiment.train.batch_size,
         training=False,
     )
-    evaluator = _evaluator(dataset, experiment.data)
+    evaluator = _evaluator(model, dataset, experiment.data)
     report = evaluate.evaluate(
         model, batches, evaluator, num_images=len(dataset.records)
     )
@@ -167,7 +174,7 @@ def evaluate_augmented(
             for is_flipped in mirrored
         ]
 
-    evaluator = _evaluator(dataset, experiment.data)
+    evaluator = _evaluator(model, dataset, experiment.data)
     report = test_time.evaluate(
         test_time.AugmentedDetector(model, batch_size),
         map(variants_of, _parts(dataset)),
@@ -177,9 +184,12 @@ def evaluate_augmented(
     return report, evaluator
 
 
-def _evaluator(dataset: Dataset, data) -> CocoEvaluator:
+def _evaluator(model, dataset: Dataset, data) -> CocoEvaluator:
+    truth = dataset.to_coco().dataset
+    if isinstance(model.config, config_lib.ProposerConfig):
+        return ProposalEvaluator(truth)
     return CocoEvaluator(
-        dataset.to_coco().dataset,
+        truth,
         keypoint_sigmas=data.keypoint_sigmas,
         subsets=mask_subsets(data, dataset.class_names),
     )

@@ -64,7 +64,7 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
 
     has_subsets = experiments.mask_subsets(
         experiment.data, train_data.class_names
-    )
+    ) and not isinstance(model_config, config_lib.ProposerConfig)
     return train(
         model,
         start_at,

@@ -13,13 +13,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
-from keras_fair.evaluation import annotations, convert, scoring
+from pycocotools import coco
 
-RESULT_KEYS = {  # of pycocotools' IoU types, the shape in a result record
-    "bbox": "bbox",
-    "segm": "segmentation",
-    "keypoints": "keypoints",
-}
+from keras_fair.evaluation import annotations, convert, scoring
 
 
 class CocoEvaluator:
@@ -91,7 +87,7 @@ class CocoEvaluator:
         has_masks = found is not None and found.rles is not None
         has_keypoints = found is not None and found.keypoints is not None
         given = {"bbox": True, "segm": has_masks, "keypoints": has_keypoints}
-        return tuple(name for name in RESULT_KEYS if given[name])
+        return tuple(name for name in convert.RESULT_KEYS if given[name])
 
     def update(
         self, detections, image_id, image_shape, original_shape, rles=None
@@ -146,23 +142,13 @@ class CocoEvaluator:
                 `bbox`: pycocotools would take the object's size from it.
         """
         self._check_type(iou_type)
-        records = []
-        for image_id in self.image_ids:
-            found = self._images[image_id]
-            shapes = _shapes(found, iou_type)
-            columns = (found.category_ids.tolist(), found.scores.tolist())
-            records += [
-                {
-                    "image_id": image_id,
-                    "category_id": category_id,
-                    RESULT_KEYS[iou_type]: shape,
-                    "score": score,
-                }
-                for shape, category_id, score in zip(
-                    shapes, *columns, strict=True
-                )
-            ]
-        return records
+        return [
+            record
+            for image_id in self.image_ids
+            for record in convert.records(
+                self._images[image_id], image_id, iou_type
+            )
+        ]
 
     def save(self, path: str | os.PathLike, iou_type: str = "bbox") -> None:
         """Write `results` as JSON, atomically."""
@@ -193,17 +179,8 @@ class CocoEvaluator:
         Raises:
             ValueError: missing images, or nothing of that type.
         """
-        self._check_type(iou_type)
-        self._check_complete(partial)
-        ids, truth, num_without_mask = self._class_ids, self._truth, 0
-        if iou_type == "segm":
-            truth, num_without_mask = annotations.ignore_without_mask(
-                truth, self.image_ids
-            )
-        if iou_type == "keypoints":
-            annotations.check_keypoints(
-                self._truth, self.image_ids, len(self.keypoint_sigmas)
-            )
+        truth, num_without_mask = self._truth_of(iou_type, partial)
+        ids = self._class_ids
         scored = scoring.score(
             truth,
             self.results(iou_type),
@@ -223,6 +200,22 @@ class CocoEvaluator:
             "num_images": len(self._images),
             "num_without_mask": num_without_mask,
         }
+
+    def _truth_of(self, iou_type: str, partial: bool) -> tuple[coco.COCO, int]:
+        """Check that this can be scored; return what to score against.
+
+        Returns:
+            The ground truth, and how many of its objects "segm" ignores.
+        """
+        self._check_type(iou_type)
+        self._check_complete(partial)
+        if iou_type == "segm":
+            return annotations.ignore_without_mask(self._truth, self.image_ids)
+        if iou_type == "keypoints":
+            annotations.check_keypoints(
+                self._truth, self.image_ids, len(self.keypoint_sigmas)
+            )
+        return self._truth, 0
 
     def _add(self, added: list) -> None:
         seen = set(self._images)
@@ -279,14 +272,6 @@ class CocoEvaluator:
                 "detections where nothing was found, or pass partial=True "
                 "to score the images added so far (at least one)."
             )
-
-
-def _shapes(found: convert.ImageDetections, iou_type: str) -> list:
-    if iou_type == "segm":
-        return found.rles
-    if iou_type == "keypoints":
-        return [keypoints.ravel().tolist() for keypoints in found.keypoints]
-    return found.boxes.tolist()
 
 
 def _chosen(name: str, classes: Sequence[str], ids: dict) -> list[int]:

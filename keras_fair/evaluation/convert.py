@@ -11,6 +11,12 @@ import numpy as np
 from keras_fair import contract
 from keras_fair.evaluation import rle
 
+RESULT_KEYS = {  # of pycocotools' IoU types, the shape in a result record
+    "bbox": "bbox",
+    "segm": "segmentation",
+    "keypoints": "keypoints",
+}
+
 
 class Batch(NamedTuple):
     """A batch of detections, checked, as NumPy arrays."""
@@ -85,6 +91,30 @@ def split(
         )
         for row, valid in enumerate(count)
     ]
+
+
+def records(found: ImageDetections, image_id: int, iou_type: str) -> list[dict]:
+    """Return COCO's result records of one image; see CocoEvaluator.results."""
+    columns = (found.category_ids.tolist(), found.scores.tolist())
+    return [
+        {
+            "image_id": image_id,
+            "category_id": category_id,
+            RESULT_KEYS[iou_type]: shape,
+            "score": score,
+        }
+        for shape, category_id, score in zip(
+            _shapes(found, iou_type), *columns, strict=True
+        )
+    ]
+
+
+def _shapes(found: ImageDetections, iou_type: str) -> list:
+    if iou_type == "segm":
+        return found.rles
+    if iou_type == "keypoints":
+        return [keypoints.ravel().tolist() for keypoints in found.keypoints]
+    return found.boxes.tolist()
 
 
 def _paste(batch: Batch, boxes) -> list:

@@ -34,6 +34,14 @@ KEYPOINT_METRICS = {  # the same of COCOeval for "keypoints"
     "ARm": ("0.50:0.95", "medium", 20),
     "ARl": ("0.50:0.95", "large", 20),
 }
+# Of proposals, whose classes do not count: FPN's AR@100, AR@1000, AR_s@1000.
+PROPOSAL_METRICS = {
+    f"AR{detections}{letter}": ("0.50:0.95", size, detections)
+    for detections in (10, 100, 1000)
+    for letter, size in zip(
+        ("", "s", "m", "l"), ("all", "small", "medium", "large")
+    )
+}
 # COCO's falloff of each of a person's 17 keypoints, of the object's size.
 COCO_SIGMAS = tuple(cocoeval.Params("keypoints").kpt_oks_sigmas.tolist())
 # Of a partly supervised training, and what logs call them.
@@ -63,6 +71,16 @@ def score(
     Returns:
         The COCOeval, accumulated.
     """
+    scored = prepare(truth, records, image_ids, iou_type)
+    scored.params.kpt_oks_sigmas = np.array(sigmas)
+    run(scored)
+    return scored
+
+
+def prepare(
+    truth: coco.COCO, records: list, image_ids: list, iou_type: str
+) -> cocoeval.COCOeval:
+    """Return a COCOeval whose `params` may still be changed; see `score`."""
     with contextlib.redirect_stdout(io.StringIO()):
         if records:
             found = truth.loadRes(records)
@@ -71,11 +89,15 @@ def score(
             found.dataset = {**truth.dataset, "annotations": []}
             found.createIndex()
         scored = cocoeval.COCOeval(truth, found, iou_type)
-        scored.params.imgIds = list(image_ids)
-        scored.params.kpt_oks_sigmas = np.array(sigmas)
+    scored.params.imgIds = list(image_ids)
+    return scored
+
+
+def run(scored: cocoeval.COCOeval) -> None:
+    """Match and accumulate, in silence."""
+    with contextlib.redirect_stdout(io.StringIO()):
         scored.evaluate()
         scored.accumulate()
-    return scored
 
 
 def metrics(scored: cocoeval.COCOeval, category_ids: list) -> dict:
@@ -130,17 +152,20 @@ def mask_subsets(with_masks: tuple, class_names: tuple) -> dict:
 
 
 def format_report(report: dict, per_class: bool = True) -> str:
-    """Return a report of `CocoEvaluator.summarize` as aligned text.
+    """Return a report of an evaluator's `summarize` as aligned text.
 
     Subsets follow the metrics as one row each; the AP of each class comes
     last. A metric without any object in the ground truth reads "n/a".
     """
+    metrics, title = _metrics(report["iou_type"]), "COCO evaluation"
+    if "AR1000" in report:
+        metrics, title = PROPOSAL_METRICS, "Recall of proposals"
     lines = [
-        f"COCO evaluation: {report['iou_type']}, {report['num_images']} images",
+        f"{title}: {report['iou_type']}, {report['num_images']} images",
         "",
         f"{'metric':<8}{'value':>6}  {'IoU':<11}{'objects':<9}detections",
     ]
-    for name, (iou, size, detections) in _metrics(report["iou_type"]).items():
+    for name, (iou, size, detections) in metrics.items():
         value = _number(report[name])
         lines.append(f"{name:<8}{value:>6}  {iou:<11}{size:<9}{detections}")
     if report["subsets"]:
@@ -148,7 +173,7 @@ def format_report(report: dict, per_class: bool = True) -> str:
     if report.get("num_without_mask"):
         count = report["num_without_mask"]
         lines += ["", f"{count} objects without a mask are ignored."]
-    if per_class:
+    if per_class and report["per_class"]:
         lines += ["", "AP of each class", *_class_table(report["per_class"])]
     for part in ("masks", "keypoints"):
         if part in report:

@@ -8,7 +8,7 @@ import keras
 from absl import logging
 
 from keras_fair import optimizers
-from keras_fair.config import TrainConfig
+from keras_fair.config import ProposerConfig, TrainConfig
 from keras_fair.training import callbacks, checkpoints, schedules
 
 
@@ -71,6 +71,7 @@ def train(
     evaluation = callbacks.Evaluation(
         evaluate,
         config.evaluate_steps // config.checkpoint_steps,
+        names=_metrics(model),
         has_masks="mask_loss" in model.loss_names,
         has_keypoints="keypoint_loss" in model.loss_names,
         subsets=subsets,
@@ -93,6 +94,13 @@ def train(
         evaluation.report = evaluate(model)
     model.save_to_preset(os.path.join(workdir, "model"))
     return evaluation.report
+
+
+def _metrics(model: keras.Model) -> tuple[str, ...]:
+    """Return what the log has of each evaluation."""
+    if isinstance(model.config, ProposerConfig):
+        return ("AR100", "AR1000")
+    return ("AP", "AP50", "AP75")
 
 
 def _check_steps(config: TrainConfig) -> None:
