@@ -1,0 +1,34 @@
+"""Segmentation proposals, ResNet-50-FPN, 5x5 head, COCO.
+
+    python -m keras_fair.bin.train \
+        --config=fpn_mask_proposals_r50_coco \
+        --set data.root=/data/coco --workdir=/runs/mask_proposals
+
+The paper reports segment AR@1000 43.4 (FPN, table 6), trained on train2014, on
+the first 5000 images of val2014. It does not state decay and momentum.
+Not verified with this package.
+"""
+
+from keras_fair.config import (
+    DataConfig,
+    Experiment,
+    MaskProposalsConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Experiment:
+    return Experiment(
+        model=MaskProposalsConfig(),
+        # train2017 has boxes without area.
+        data=DataConfig(
+            with_masks=True,
+            on_bad_record="skip",
+        ),
+        train=TrainConfig(
+            steps=80_000,
+            learning_rate=0.03,
+            drop_steps=(60_000,),
+            backbone_weights="imagenet",
+        ),
+    )
