@@ -46,7 +46,16 @@ MAY_IMPORT = {
         "evaluation",
         "training",
     ),
-    "serving": ("config", "models", "data.transforms", "serving"),
+    "serving": (
+        "config",
+        "config_files",
+        "contract",
+        "ops.compiled",
+        "models",
+        "data.transforms",
+        "data.image_files",
+        "serving",
+    ),
 }
 MAY_IMPORT["bin"] = (*MAY_IMPORT, "bin")
 MAY_IMPORT["export"] = (*MAY_IMPORT, "export")
@@ -74,6 +83,8 @@ NO_TENSORFLOW = (
 )
 # Inside a function or `if` only: both run on JAX without TensorFlow.
 DEFERRED_TENSORFLOW = (
+    "training/distribution.py",
+    "training/loop.py",
     "training/strategy.py",
     "ops/compiled.py",
     "ops/tensorflow_kernels.py",
