@@ -1,11 +1,12 @@
-"""Print the COCO AP of a trained detector.
+"""Print the COCO AP of a trained detector, or the recall of proposals.
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run
 
-`--output=found.json` writes the detections as COCO's results, too. Where
-masks were withheld in training (data.mask_classes), the classes with and
-without get a row of their own. With test-time augmentation (Mask R-CNN,
-appendix B):
+`--output=found.json` writes the detections as COCO's results, too: boxes
+there, masks and keypoints, if any, in `found.segm.json` and
+`found.keypoints.json`. Where masks were withheld in training
+(data.mask_classes), the classes with and without get a row of their own.
+With test-time augmentation (Mask R-CNN, appendix B):
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run --flip \
         --short_sides=400,500,600,700,800,900,1000,1100,1200
@@ -45,6 +46,17 @@ def sides(config) -> list[int]:
         ) from None
 
 
+def save(evaluator, output: str) -> list[str]:
+    """Write a file of COCO's results for each IoU type; return the paths."""
+    stem, extension = os.path.splitext(output)
+    paths = []
+    for iou_type in evaluator.iou_types:
+        part = "" if iou_type == "bbox" else f".{iou_type}"
+        paths.append(f"{stem}{part}{extension}")
+        evaluator.save(paths[-1], iou_type)
+    return paths
+
+
 def main(_) -> None:
     workdir = experiments.WORKDIR.value or ""
     experiment = experiments.load(
@@ -54,7 +66,7 @@ def main(_) -> None:
         experiments.MODEL.value or os.path.join(workdir, "model")
     )
     dataset = datasets.open_dataset(
-        experiment.data, SPLIT.value, model.config.class_names
+        experiment.data, SPLIT.value, experiments.data_classes(model.config)
     )
     if SHORT_SIDES.value or FLIP.value:
         report, evaluator = experiments.evaluate_augmented(
@@ -66,8 +78,8 @@ def main(_) -> None:
         )
     print(format_report(report, per_class=PER_CLASS.value))
     if experiments.OUTPUT.value:
-        evaluator.save(experiments.OUTPUT.value)
-        print(f"The detections are in {experiments.OUTPUT.value}.")
+        for path in save(evaluator, experiments.OUTPUT.value):
+            print(f"Detections are in {path}.")
 
 
 def run() -> None:

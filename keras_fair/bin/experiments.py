@@ -116,6 +116,17 @@ def complete_model_config(model, dataset: Dataset, data):
     )
 
 
+def data_classes(model) -> tuple[str, ...]:
+    """Return the classes whose order a model's labels have; () is any.
+
+    Args:
+        model: a model's config.
+    """
+    if isinstance(model, config_lib.ProposerConfig):
+        return ()
+    return model.class_names
+
+
 def mask_subsets(data, class_names: tuple[str, ...]) -> dict:
     """Return the classes with and without masks in training, if any are.
 

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from absl import app
 from absl.testing import flagsaver
@@ -10,6 +11,7 @@ from absl.testing import flagsaver
 from keras_fair.bin import evaluate
 from keras_fair.checkpoints import coco_categories
 from keras_fair.config import BackboneConfig, DataConfig
+from keras_fair.evaluation.coco_eval import CocoEvaluator
 from keras_fair.models import build_model
 from tests import shared
 from tests.models import tiny
@@ -86,3 +88,37 @@ def test_real_images_are_evaluated_in_several_views(tmp_path):
     assert len({record["image_id"] for record in records}) == 3
     for record in records:
         assert set(record) == {"image_id", "category_id", "bbox", "score"}
+    masks = json.loads((tmp_path / "found.segm.json").read_text())
+    assert len(masks) == len(records)
+    assert "segmentation" in masks[0] and "bbox" not in masks[0]
+    for path in ("found.json", "found.segm.json"):
+        assert f"Detections are in {tmp_path / path}." in output
+
+
+def test_each_iou_type_has_a_file(tmp_path):
+    evaluator = CocoEvaluator(
+        {
+            "images": [{"id": 1, "height": 32, "width": 64}],
+            "annotations": [],
+            "categories": [{"id": 1, "name": "cat"}],
+        }
+    )
+    found = {
+        "boxes": np.float32([[[4, 4, 20, 20]]]),
+        "scores": np.float32([[0.5]]),
+        "labels": np.int32([[0]]),
+        "num_detections": np.int32([1]),
+        "masks": np.ones((1, 1, 4, 4), "float32"),
+    }
+    shape = np.array([[32, 64]])
+    evaluator.update(found, np.array([1]), shape, shape)
+
+    paths = evaluate.save(evaluator, str(tmp_path / "found.json"))
+
+    names = [os.path.basename(path) for path in paths]
+    assert names == ["found.json", "found.segm.json"]
+    (box,), (mask,) = (
+        json.loads((tmp_path / name).read_text()) for name in names
+    )
+    assert box["bbox"] == [4, 4, 16, 16]
+    assert mask["segmentation"]["size"] == [32, 64]

@@ -117,3 +117,45 @@ def test_classes_without_masks_are_evaluated_apart(experiment):
         assert list(part["subsets"]) == list(scoring.MASK_SUBSETS)
         without = part["subsets"]["classes without"]
         np.testing.assert_equal(without["AP"], part["per_class"]["square"])
+
+
+@pytest.mark.parametrize("make", [tiny.rpn, tiny.mask_proposals])
+def test_proposals_are_scored_by_recall(experiment, make):
+    dataset = CocoDataset.from_config(experiment.data, "val")
+
+    report, evaluator = experiments.evaluate_coco(make(), dataset, experiment)
+
+    assert set(scoring.PROPOSAL_METRICS) <= set(report)
+    assert 0.0 <= report["AR100"] <= 1.0
+    has_masks = make is tiny.mask_proposals
+    assert ("masks" in report) == has_masks
+    text = scoring.format_report(report)
+    assert text.startswith("Recall of proposals: bbox, 3 images")
+    assert ("Recall of proposals: segm, 3 images" in text) == has_masks
+    assert "AP" not in text
+
+
+def test_proposals_are_of_objects_whatever_the_classes(experiment):
+    dataset = CocoDataset.from_config(experiment.data, "val")
+    assert len(dataset.class_names) == 3
+
+    config = experiments.complete_model_config(
+        tiny.rpn_config(), dataset, experiment.data
+    )
+
+    assert (config.class_names, config.category_ids) == (("object",), (1,))
+    assert config.pixels.short_side == 64
+    # And another data set may have other classes.
+    assert experiments.data_classes(config) == ()
+
+
+def test_a_detector_of_other_classes_is_refused(experiment):
+    dataset = CocoDataset.from_config(experiment.data, "val")
+    with pytest.raises(ValueError, match="--set model.num_classes=3"):
+        experiments.complete_model_config(
+            tiny.config(num_classes=4), dataset, experiment.data
+        )
+    config = experiments.complete_model_config(
+        tiny.config(), dataset, experiment.data
+    )
+    assert experiments.data_classes(config) == tuple(dataset.class_names)
