@@ -35,6 +35,9 @@ class DataConfig:
     val_sources: tuple[SourceConfig, ...] = ()
     short_sides: tuple[int, ...] = (800,)  # pixels; one is drawn per image
     max_long_side: int = 1333  # pixels (Detectron)
+    # "bilinear" (Detectron), "antialias" (Detectron2) or "floor"
+    # (torchvision); a trained model's own takes its place in bin.evaluate.
+    resize: str = "bilinear"
     # Canvas (height, width); an image goes to the smallest that holds it.
     canvases: tuple[tuple[int, int], ...] = (
         (800, 1088),
@@ -61,7 +64,8 @@ class DataConfig:
 class TrainConfig:
     """The schedule. RetinaNet, section 4.1; warm-up is Detectron's."""
 
-    batch_size: int = 16  # over all devices
+    batch_size: int = 16  # images of a step, over all devices
+    accumulation: int = 1  # a device takes its share in so many parts
     steps: int = 90_000  # "1x"
     learning_rate: float = 0.01  # for `batch_size` images
     drop_steps: tuple[int, ...] = (60_000, 80_000)  # each divides by ten
@@ -70,7 +74,9 @@ class TrainConfig:
     momentum: float = 0.9
     clip_norm: float = 0.0  # global gradient norm; 0 is off
     policy: str = "float32"  # or "mixed_bfloat16", "mixed_float16"
-    jit_compile: str = "auto"  # "auto", "true" or "false"
+    jit_compile: str = "auto"  # "auto", "true" or "false": XLA for the step
+    ema_momentum: float = 0.0  # evaluate averaged weights: 0.999; 0 is off
+    recompute_backbone: bool = False  # less memory, a third more time
     seed: int = 0
     checkpoint_steps: int = 5_000
     keep_checkpoints: int = 3

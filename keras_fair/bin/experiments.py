@@ -16,7 +16,7 @@ from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
 from keras_fair.evaluation.coco_eval import CocoEvaluator
 from keras_fair.evaluation.proposal_eval import ProposalEvaluator
-from keras_fair.training import evaluate, test_time
+from keras_fair.training import devices, evaluate, test_time
 
 # Under test-time augmentation: 0.4 GB of detections and masks.
 IMAGES_OF_PART = 500
@@ -103,6 +103,7 @@ def complete_model_config(model, dataset: Dataset, data):
         model.pixels,
         short_side=max(data.short_sides),
         max_long_side=data.max_long_side,
+        resize=data.resize,
     )
     if isinstance(model, config_lib.KeypointRCNNConfig):
         model = dataclasses.replace(
@@ -138,17 +139,31 @@ def mask_subsets(data, class_names: tuple[str, ...]) -> dict:
     return scoring.mask_subsets(choice.among(class_names), class_names)
 
 
-def evaluate_coco(model, dataset: Dataset, experiment):
-    """Return COCO's summary on every image, and the evaluator behind it."""
+def evaluate_coco(
+    model,
+    dataset: Dataset,
+    experiment,
+    chosen: devices.OneDevice | None = None,
+):
+    """Return COCO's summary on every image, and the evaluator behind it.
+
+    Args:
+        model: a detector.
+        dataset: the records.
+        experiment: its data settings and batch size.
+        chosen: the devices; by default Keras's choice of one.
+    """
+    chosen = chosen or devices.OneDevice()
     batches = make_dataset(
         dataset,
         experiment.data,
-        batch_size=experiment.train.batch_size,
+        batch_size=chosen.batch_to_predict(experiment.train.batch_size),
         training=False,
+        shard=(chosen.process, chosen.num_processes),
     )
     evaluator = _evaluator(model, dataset, experiment.data)
     report = evaluate.evaluate(
-        model, batches, evaluator, num_images=len(dataset.records)
+        model, batches, evaluator, len(dataset.records), chosen
     )
     return report, evaluator
 

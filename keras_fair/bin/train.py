@@ -4,7 +4,8 @@
         --set data.root=/tmp/shapes --set train.batch_size=4
 
 Writes the resolved config, checkpoints, logs and the preset `model/` into the
-work directory; run it again to go on from the last checkpoint.
+work directory; run it again to go on from the last checkpoint. On several
+hosts, start it on each with its TF_CONFIG and a work directory that all see.
 """
 
 import dataclasses
@@ -21,11 +22,25 @@ from keras_fair.data import datasets
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
 from keras_fair.models import build_model, load_initial_weights
+from keras_fair.training import distribution
 from keras_fair.training.train import train
 
+DISTRIBUTION = flags.DEFINE_enum(
+    "distribution", "auto", distribution.NAMES, "Devices; see docs/training.md."
+)
 
-def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
-    """Train, evaluate and save; return the last evaluation."""
+
+def train_experiment(
+    experiment: config_lib.Experiment, workdir: str, devices: str = "none"
+) -> dict:
+    """Train, evaluate and save; return the last evaluation.
+
+    Args:
+        experiment: all settings.
+        workdir: see training.train.
+        devices: one of distribution.NAMES.
+    """
+    chosen = distribution.choose(devices)  # before any other work on them
     train_data = datasets.open_dataset(experiment.data, "train")
     val_data = datasets.open_dataset(
         experiment.data, "val", train_data.class_names
@@ -39,28 +54,26 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
     config_files.save(experiment, os.path.join(workdir, "config.json"))
 
     settings = experiment.train
-    keras.utils.set_random_seed(settings.seed)
-    model = build_model(model_config, dtype=settings.policy)
-    if settings.backbone_weights:
-        keras_applications.load_resnet(
-            model.backbone, settings.backbone_weights
-        )
-    if settings.initial_weights:
-        load_initial_weights(model, settings.initial_weights)
-    logging.info("Training %d weights.", model.count_params())
+    batch_size = distribution.batch_of_process(settings, chosen)
+    with chosen.scope():
+        model = _build(experiment)
 
     def start_at(step: int):
-        return make_dataset(
+        batches = make_dataset(
             train_data,
             experiment.data,
-            batch_size=settings.batch_size,
+            batch_size=batch_size,
             training=True,
             seed=settings.seed,
             start_step=step,
+            shard=(chosen.process, chosen.num_processes),
         )
+        if settings.accumulation == 1:
+            return batches
+        return batches.rebatch(batch_size // settings.accumulation, True)
 
     def evaluate(model) -> dict:
-        return experiments.evaluate_coco(model, val_data, experiment)[0]
+        return experiments.evaluate_coco(model, val_data, experiment, chosen)[0]
 
     has_subsets = experiments.mask_subsets(
         experiment.data, train_data.class_names
@@ -70,15 +83,32 @@ def train_experiment(experiment: config_lib.Experiment, workdir: str) -> dict:
         start_at,
         settings,
         workdir,
+        chosen=chosen,
         evaluate=evaluate,
         subsets=scoring.MASK_SUBSETS if has_subsets else None,
     )
 
 
+def _build(experiment: config_lib.Experiment) -> keras.Model:
+    """Return the model with the weights that the training starts from."""
+    settings = experiment.train
+    keras.utils.set_random_seed(settings.seed)
+    model = build_model(experiment.model, dtype=settings.policy)
+    if settings.backbone_weights:
+        keras_applications.load_resnet(
+            model.backbone, settings.backbone_weights
+        )
+    if settings.initial_weights:
+        load_initial_weights(model, settings.initial_weights)
+    logging.info("Training %d weights.", model.count_params())
+    return model
+
+
 def main(_) -> None:
     experiment = experiments.load(experiments.CONFIG.value)
     workdir = experiments.WORKDIR.value
-    print(scoring.format_report(train_experiment(experiment, workdir)))
+    report = train_experiment(experiment, workdir, DISTRIBUTION.value)
+    print(scoring.format_report(report))
     print(f"The model is in {os.path.join(workdir, 'model')}.")
 
 

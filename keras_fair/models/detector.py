@@ -147,6 +147,13 @@ class Detector(keras.Model):
             return ops.zeros([])
         return 0.5 * self.config.weight_decay * ops.sum(ops.stack(kernels))
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Do nothing: all weights are made.
+
+        Under tf.distribute Keras would average a batch here, and fail on the
+        booleans of `has_mask`.
+        """
+
     def predict_step(self, *args):
         outputs = super().predict_step(*args)
         # TensorFlow's trainer returns the outputs, JAX's a pair with state.

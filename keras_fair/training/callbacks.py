@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 
-from keras_fair.training import checkpoints
+from keras_fair.training import averages, checkpoints
 
 
 class NaNGuard(keras.callbacks.Callback):
@@ -25,7 +25,7 @@ class NaNGuard(keras.callbacks.Callback):
             values = ", ".join(f"{k}={v:.4g}" for k, v in logs.items())
             raise FloatingPointError(
                 f"{' and '.join(terms)} stopped being finite at step "
-                f"{int(self.model.optimizer.iterations)} ({values}). The step "
+                f"{checkpoints.step_of(self.model)} ({values}). The step "
                 "did not reach the weights. Lower the learning rate, lengthen "
                 "the warm-up, or set a clip_norm; the last checkpoint is good."
             )
@@ -51,6 +51,7 @@ class Checkpoint(keras.callbacks.Callback):
 class Evaluation(keras.callbacks.Callback):
     """Evaluate every few epochs of `fit` and log the numbers as `val_...`.
 
+    Averaged weights are evaluated where the optimiser keeps some.
     Epochs without an evaluation log NaN, so that CSV columns stay.
 
     Args:
@@ -88,7 +89,8 @@ class Evaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]
         due = last or (self.every and (epoch + 1) % self.every == 0)
-        self.report = self.evaluate(self.model) if due else None
+        with averages.in_place(self.model):
+            self.report = self.evaluate(self.model) if due else None
         for part, prefix in self.prefixes.items():
             report = self.report[part] if due and part else self.report
             for name in self.names:

@@ -29,7 +29,7 @@ def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
     """
     path = pathlib.Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    target = path / f"step-{int(model.optimizer.iterations):09d}.weights.h5"
+    target = path / f"step-{step_of(model):09d}.weights.h5"
     temporary = path / f"part.{os.getpid()}.weights.h5"
     model.save_weights(temporary)
     with h5py.File(temporary, "a") as file:
@@ -58,8 +58,29 @@ def restore_latest(model: keras.Model, folder: str) -> int:
             continue
         model.load_weights(path)
         _restore_seeds(model, path)
-        return int(NAME.fullmatch(path.name)[1])
+        step = int(NAME.fullmatch(path.name)[1])
+        _check_step(model, step, path)
+        return step
     return 0
+
+
+def step_of(model: keras.Model) -> int:
+    """Return how many steps the compiled model has trained."""
+    parts = getattr(model.optimizer, "gradient_accumulation_steps", None)
+    # Not int(): a mirrored variable is no number.
+    count = ops.convert_to_numpy(model.optimizer.iterations)
+    return int(count) // (parts or 1)
+
+
+def _check_step(model: keras.Model, step: int, path: pathlib.Path) -> None:
+    """Keras only warns where an optimiser's state does not fit."""
+    if step_of(model) != step:
+        raise ValueError(
+            f"Expected {path} to hold the state of the optimiser that "
+            f"train.accumulation, train.ema_momentum and train.policy "
+            f"describe, at step {step}. Set them as they were, or train in a "
+            "new work directory, with this file as train.initial_weights."
+        )
 
 
 def _seeds(model: keras.Model) -> dict:

@@ -16,6 +16,7 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
         drop_steps: the steps from which the rate is ten times lower.
         warmup_steps: length of the warm-up; 0 is none.
         warmup_factor: the fraction of the rate at step 0.
+        parts: the optimiser counts so many for a step (accumulation).
     """
 
     def __init__(
@@ -25,15 +26,17 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
         drop_steps: tuple[int, ...] = (),
         warmup_steps: int = 0,
         warmup_factor: float = 1 / 3,
+        parts: int = 1,
     ):
         super().__init__()
         self.learning_rate = learning_rate
         self.drop_steps = tuple(drop_steps)
         self.warmup_steps = warmup_steps
         self.warmup_factor = warmup_factor
+        self.parts = parts
 
     def __call__(self, step):
-        step = ops.cast(step, "float32")
+        step = ops.cast(step // self.parts, "float32")
         rate = ops.convert_to_tensor(self.learning_rate, "float32")
         for drop_step in self.drop_steps:
             rate = ops.where(step >= drop_step, rate * 0.1, rate)
@@ -48,4 +51,5 @@ class WarmupSteps(keras.optimizers.schedules.LearningRateSchedule):
             "drop_steps": self.drop_steps,
             "warmup_steps": self.warmup_steps,
             "warmup_factor": self.warmup_factor,
+            "parts": self.parts,
         }

@@ -9,21 +9,34 @@ from absl import logging
 
 from keras_fair import optimizers
 from keras_fair.config import ProposerConfig, TrainConfig
-from keras_fair.training import callbacks, checkpoints, schedules
+from keras_fair.training import callbacks, checkpoints, devices, schedules
 
 
-def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
-    """Return SGD with momentum on the papers' schedule."""
+def make_optimizer(
+    config: TrainConfig, policy: keras.dtype_policies.DTypePolicy
+) -> optimizers.FiniteSGD:
+    """Return SGD with momentum on the papers' schedule.
+
+    Args:
+        config: the schedule.
+        policy: of the model; float16 needs a scaled loss.
+    """
+    parts = config.accumulation
     schedule = schedules.WarmupSteps(
         config.learning_rate,
         drop_steps=config.drop_steps,
         warmup_steps=config.warmup_steps,
         warmup_factor=config.warmup_factor,
+        parts=parts,
     )
-    return optimizers.FiniteSGD(
+    return optimizers.sgd_class(policy)(
         schedule,
         momentum=config.momentum,
         global_clipnorm=config.clip_norm or None,
+        gradient_accumulation_steps=parts if parts > 1 else None,
+        use_ema=config.ema_momentum > 0,
+        # Keras averages after each part.
+        ema_momentum=config.ema_momentum ** (1 / parts),
     )
 
 
@@ -33,19 +46,23 @@ def train(
     config: TrainConfig,
     workdir: str,
     *,
+    chosen: devices.OneDevice | None = None,
     evaluate: Callable[[keras.Model], dict] | None = None,
     subsets: Mapping[str, str] | None = None,
 ) -> dict | None:
     """Train to `config.steps`, from the work directory's last checkpoint.
 
     Writes `checkpoints/`, `log.csv`, `tensorboard/` (where TensorBoard is
-    installed) and, at the end, the preset folder `model/`.
+    installed) and, at the end, the preset folder `model/`. Of several
+    processes, which must share the folder, the first writes.
 
     Args:
-        model: a detector.
-        make_dataset: takes the step to start from, returns endless batches.
+        model: a detector, made in the scope of `chosen`.
+        make_dataset: takes the step to start from, returns endless batches:
+            this process' part of each, in `config.accumulation` parts.
         config: the schedule.
         workdir: a local folder, made where it is missing.
+        chosen: the devices; by default Keras's choice of one.
         evaluate: takes the model, returns numbers for the log.
         subsets: of classes that are logged, too; see callbacks.Evaluation.
 
@@ -57,15 +74,11 @@ def train(
         FloatingPointError: a loss that is not finite, naming its term.
     """
     _check_steps(config)
-    jit = {"auto": "auto", "true": True, "false": False}
-    if config.jit_compile not in jit:
-        raise ValueError(
-            'Expected train.jit_compile "auto", "true" or "false". '
-            f"Received: {config.jit_compile!r}."
-        )
-    model.compile(make_optimizer(config), jit_compile=jit[config.jit_compile])
+    chosen = chosen or devices.OneDevice()
     folder = os.path.join(workdir, "checkpoints")
-    step = checkpoints.restore_latest(model, folder)
+    with chosen.scope():
+        _compile(model, config)
+        step = checkpoints.restore_latest(model, folder)
     if step:
         logging.info("Resuming at step %d.", step)
     evaluation = callbacks.Evaluation(
@@ -76,24 +89,43 @@ def train(
         has_keypoints="keypoint_loss" in model.loss_names,
         subsets=subsets,
     )
+    writers = []
+    if chosen.process == 0:
+        saving = callbacks.Checkpoint(folder, config.keep_checkpoints)
+        writers = [saving, *_loggers(workdir)]
     if step < config.steps:
-        model.fit(
+        parts = config.accumulation
+        every = config.checkpoint_steps
+        chosen.fit(
+            model,
             make_dataset(step),
-            shuffle=False,  # the data set is in its order already
-            initial_epoch=step // config.checkpoint_steps,
-            epochs=config.steps // config.checkpoint_steps,
-            steps_per_epoch=config.checkpoint_steps,
+            epochs=range(step // every, config.steps // every),
+            steps_per_epoch=every * parts,
             callbacks=[
                 callbacks.NaNGuard(),
-                callbacks.Checkpoint(folder, config.keep_checkpoints),
+                *writers[:1],
                 *([evaluation] if evaluate else []),
-                *_loggers(workdir),
+                *writers[1:],
             ],
         )
-    elif evaluate:
+    # What `fit` does at its end, and a run that had ended must, too.
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    if step >= config.steps and evaluate:
         evaluation.report = evaluate(model)
-    model.save_to_preset(os.path.join(workdir, "model"))
+    if chosen.process == 0:
+        model.save_to_preset(os.path.join(workdir, "model"))
     return evaluation.report
+
+
+def _compile(model: keras.Model, config: TrainConfig) -> None:
+    jit = {"auto": "auto", "true": True, "false": False}
+    if config.jit_compile not in jit:
+        raise ValueError(
+            'Expected train.jit_compile "auto", "true" or "false". '
+            f"Received: {config.jit_compile!r}."
+        )
+    optimizer = make_optimizer(config, model.dtype_policy)
+    model.compile(optimizer, jit_compile=jit[config.jit_compile])
 
 
 def _metrics(model: keras.Model) -> tuple[str, ...]:

@@ -1,59 +1,208 @@
-"""tf.distribute: two replicas take the step that one device takes."""
+"""Many devices, or processes, train and evaluate as one device does."""
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import keras
+import numpy as np
 import pytest
 
-# Its own process: logical devices are made before TensorFlow starts.
-PROGRAM = """
-import json, sys
+from keras_fair.config import TrainConfig
+from keras_fair.data import synthetic
+from keras_fair.training import devices, distribution
+
+on_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf.distribute"
+)
+
+SYNCHRONIZED = """
 import keras, numpy as np, tensorflow as tf
-from tests.models import tiny
+from keras_fair.config import BackboneConfig
+from keras_fair.models import backbones
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(
     cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-replicas = int(sys.argv[1])
-strategy = tf.distribute.MirroredStrategy(
-    [f"CPU:{index}" for index in range(replicas)])
-# Twice the same image: both replicas have as many positives.
-x, y = tiny.batch(size=1)
-x, y = ({k: np.repeat(v, 2, 0) for k, v in part.items()} for part in (x, y))
-with strategy.scope():
-    model = tiny.retinanet()
-    model.compile(keras.optimizers.SGD(0.01), jit_compile=False)
-before = model.get_weights()
-data = tf.data.Dataset.from_tensors((x, y)).unbatch().batch(2).repeat()
-history = model.fit(data, steps_per_epoch=1, epochs=3, verbose=0).history
-moved = [float(np.abs(new - old).sum())
-         for new, old in zip(model.get_weights(), before)]
-print(json.dumps([history, moved]))
+pixels = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
+
+def run(num_devices, norm):
+    strategy = tf.distribute.MirroredStrategy(
+        [f"CPU:{index}" for index in range(num_devices)])
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = backbones.build_backbone(BackboneConfig(
+            "resnet18", stem_filters=4, norm=norm, frozen_stages=0))
+    parts = np.split(pixels, num_devices)
+    values = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(parts[context.replica_id_in_sync_group]))
+    step = tf.function(lambda x: strategy.run(
+        lambda x: model(x, training=True)["C5"], args=(x,)))
+    found = strategy.experimental_local_results(step(values))
+    return np.concatenate(found), model.get_weights()
+
+whole, whole_weights = run(1, "batch")
+synchronized, weights = run(2, "sync")
+apart, _ = run(2, "batch")
+# Means of halves: sums in another order.
+np.testing.assert_allclose(synchronized, whole, atol=1e-3)
+for old, new in zip(whole_weights, weights, strict=True):
+    np.testing.assert_allclose(new, old, atol=1e-4)
+assert np.abs(apart - whole).max() > 0.1
 """
 
 
-def train(replicas: int):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(replicas)],
-        env={**os.environ, "PYTHONPATH": "."},
-        capture_output=True,
+def start(program: list[str], **environment: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, *program],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="tf.distribute"
-)
-def test_two_replicas_equal_one_device():
-    history, moved = train(2)
-    expected_history, expected_moved = train(1)
+def training(folder, workdir, name: str, num_devices: int = 1, **environment):
+    """Start tests/training/distributed_training.py."""
+    program = ["-m", "tests.training.distributed_training", str(folder)]
+    return start(
+        [*program, str(workdir), name, str(num_devices)], **environment
+    )
+
+
+def result(process: subprocess.Popen) -> dict:
+    """Return what the training printed."""
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return json.loads(output.splitlines()[-1])
+
+
+def workers(folder, workdir, num_devices: int = 1, **environment) -> list:
+    """Start two processes that train together."""
+    addresses = []
+    for _ in range(2):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            addresses.append(f"127.0.0.1:{free.getsockname()[1]}")
+    tasks = [{"type": "worker", "index": index} for index in range(2)]
+    configs = [{"cluster": {"worker": addresses}, "task": t} for t in tasks]
+    return [
+        training(
+            folder,
+            workdir,
+            "auto",
+            num_devices,
+            TF_CONFIG=json.dumps(config),
+            **environment,
+        )
+        for config in configs
+    ]
+
+
+def log(workdir) -> list[list[float]]:
+    """Return the numbers of log.csv."""
+    lines = (workdir / "log.csv").read_text().splitlines()
+    return [[float(value) for value in line.split(",")] for line in lines[1:]]
+
+
+def check_equal(found: dict, expected: dict) -> None:
+    assert found["images"] == expected["images"] == list(range(1, 8))
     # Sums in another order.
-    for name, values in expected_history.items():
-        assert history[name] == pytest.approx(values, rel=1e-4)
-    assert moved == pytest.approx(expected_moved, rel=1e-3)
+    for key in ("weights", "scores"):
+        np.testing.assert_allclose(found[key], expected[key], atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "shapes"
+    synthetic.write_shapes(str(folder), num_train=7, num_val=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_one(shapes, tmp_path_factory):
+    """What one device finds, and its work directory."""
+    workdir = tmp_path_factory.mktemp("one")
+    return result(training(shapes, workdir, "none")), workdir
+
+
+@on_tensorflow
+def test_two_devices_equal_one(shapes, on_one, tmp_path):
+    found = result(training(shapes, tmp_path, "mirrored", 2))
+    assert found["replicas"] == 2
+    check_equal(found, on_one[0])
+    np.testing.assert_allclose(log(tmp_path), log(on_one[1]), rtol=1e-5)
+
+
+@pytest.mark.slow
+@on_tensorflow
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_two_processes_equal_one(shapes, on_one, tmp_path, num_devices):
+    for process in workers(shapes, tmp_path, num_devices):
+        found = result(process)
+        assert found["replicas"] == 2 * num_devices
+        check_equal(found, on_one[0])
+    np.testing.assert_allclose(log(tmp_path), log(on_one[1]), rtol=1e-5)
+
+
+@pytest.mark.slow
+@on_tensorflow
+def test_a_worker_that_died_returns(shapes, on_one, tmp_path):
+    first, second = workers(shapes, tmp_path)
+    checkpoint = tmp_path / "checkpoints" / "step-000000002.weights.h5"
+    while not checkpoint.exists():
+        assert first.poll() is None and second.poll() is None
+        time.sleep(0.01)
+    second.send_signal(signal.SIGKILL)
+    # The others of a job cannot go on without it: they end, or are ended.
+    try:
+        first.communicate(timeout=120)
+    except subprocess.TimeoutExpired:
+        first.kill()
+        first.communicate()
+    second.communicate()
+    assert first.returncode and not (tmp_path / "model").exists()
+    for process in workers(shapes, tmp_path):
+        check_equal(result(process), on_one[0])
+
+
+@on_tensorflow
+def test_synchronized_batch_normalisation_sees_the_whole_batch():
+    _, errors = (process := start(["-c", SYNCHRONIZED])).communicate()
+    assert process.returncode == 0, errors
+
+
+def test_an_unknown_distribution_is_refused():
+    with pytest.raises(ValueError, match="Expected --distribution of auto"):
+        distribution.choose("many")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX")
+def test_jax_trains_on_one_host():
+    with pytest.raises(ValueError, match="trains on one host"):
+        distribution.choose("multi_worker")
+
+
+def test_none_and_auto_on_one_device_are_plain():
+    for name in ("none", "auto"):
+        assert type(distribution.choose(name)) is devices.OneDevice
+
+
+def test_a_batch_that_devices_cannot_divide_is_refused():
+    config = TrainConfig(batch_size=4, accumulation=3)
+    with pytest.raises(ValueError, match="accumulation, 3. Received: 4"):
+        distribution.batch_of_process(config, devices.OneDevice())
+    config = TrainConfig(batch_size=6, accumulation=3)
+    assert distribution.batch_of_process(config, devices.OneDevice()) == 6
+
+
+@on_tensorflow
+def test_accumulation_under_a_strategy_is_refused():
+    config = TrainConfig(batch_size=4, accumulation=2)
+    chosen = distribution.choose("mirrored")
+    with pytest.raises(ValueError, match="accumulation=1 under tf.distribute"):
+        distribution.batch_of_process(config, chosen)

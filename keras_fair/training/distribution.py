@@ -1,0 +1,113 @@
+"""Which devices train: one, all of this machine, or those of many hosts.
+
+The global batch is `train.batch_size` however many devices divide it, and
+the learning rate is for that batch. So the number of devices changes the
+speed of a training, not its course. Whoever wants a larger batch sets both,
+by the linear rule (Goyal et al., arXiv 1706.02677): twice the images, twice
+the rate, half the steps.
+"""
+
+import os
+
+import keras
+from absl import logging
+
+from keras_fair.config import TrainConfig
+from keras_fair.training import devices, strategy
+
+# The tier is for JAX, too: see layering_test.py.
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
+NAMES = ("auto", "none", "mirrored", "multi_worker", "tpu")
+
+
+def choose(name: str) -> devices.OneDevice:
+    """Return the devices of that name.
+
+    "auto" is multi_worker where TF_CONFIG names workers, mirrored where the
+    machine has several GPUs (on JAX: devices), else none. On JAX "mirrored"
+    and "tpu" are `keras.distribution.DataParallel` over the local devices.
+
+    Args:
+        name: one of `NAMES`.
+
+    Raises:
+        ValueError: another name, or one that this backend does not have.
+    """
+    if name not in NAMES:
+        raise ValueError(
+            f"Expected --distribution of {', '.join(NAMES)}. Received: "
+            f"{name!r}."
+        )
+    backend = keras.backend.backend()
+    choose_on = {"tensorflow": _on_tensorflow, "jax": _on_jax}
+    if backend not in choose_on and name not in ("auto", "none"):
+        raise ValueError(
+            f"Expected --distribution=none on the {backend} backend. "
+            f"Received: {name!r}."
+        )
+    if name == "none" or backend not in choose_on:
+        return devices.OneDevice()
+    return choose_on[backend](name)
+
+
+def _on_tensorflow(name: str) -> devices.OneDevice:
+    if name == "auto":
+        gpus = tf.config.list_logical_devices("GPU")
+        name = "mirrored" if len(gpus) > 1 else "none"
+        name = "multi_worker" if os.environ.get("TF_CONFIG") else name
+    if name == "mirrored":
+        return strategy.Strategy(tf.distribute.MirroredStrategy())
+    if name == "multi_worker":
+        return strategy.MultiWorker()
+    if name == "tpu":
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        return strategy.Strategy(tf.distribute.TPUStrategy(resolver))
+    return devices.OneDevice()
+
+
+def _on_jax(name: str) -> devices.OneDevice:
+    if name == "multi_worker":
+        raise ValueError(
+            "Expected --distribution of auto, none, mirrored or tpu on the "
+            "JAX backend, which trains on one host. Received: 'multi_worker'. "
+            "Set KERAS_BACKEND=tensorflow for several."
+        )
+    if name == "auto" and keras.distribution.get_device_count() == 1:
+        return devices.OneDevice()
+    return devices.JaxDevices()
+
+
+def batch_of_process(config: TrainConfig, chosen: devices.OneDevice) -> int:
+    """Return the images of a step that this process reads, and log the rate.
+
+    Raises:
+        ValueError: a batch that the devices cannot divide, or accumulation
+            under tf.distribute, where Keras's optimisers cannot.
+    """
+    is_distributed = isinstance(chosen, strategy.Strategy)
+    if is_distributed and config.accumulation > 1:
+        raise ValueError(
+            "Expected train.accumulation=1 under tf.distribute, or "
+            f"--distribution=none. Received: {config.accumulation}."
+        )
+    parts = chosen.num_replicas * config.accumulation
+    if config.batch_size % parts:
+        raise ValueError(
+            "Expected train.batch_size divisible by the number of devices "
+            f"times train.accumulation, {parts}. Received: "
+            f"{config.batch_size}."
+        )
+    logging.info(
+        "A step takes %d images, %d on each of %d devices in %d parts, at "
+        "the learning rate %g. The rate is for that batch: scale both alike.",
+        config.batch_size,
+        config.batch_size // parts,
+        chosen.num_replicas,
+        config.accumulation,
+        config.learning_rate,
+    )
+    return config.batch_size // chosen.num_processes
