@@ -36,9 +36,11 @@ class PixelConfig:
     channel_order: str = "bgr"  # "rgb" or "bgr"
     mean: tuple[float, ...] = (103.939, 116.779, 123.68)  # in channel_order
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    # What a served model resizes to; bin.train copies it from DataConfig.
+    # How images are resized for a trained model; bin.train copies it from
+    # DataConfig.
     short_side: int = 800  # pixels
     max_long_side: int = 1333  # pixels
+    resize: str = "bilinear"  # or "antialias" or "floor"; see data.transforms
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,9 @@ class DataConfig:
     short_sides: tuple[int, ...] = (800,)  # pixels; one is drawn per image
     max_long_side: int = 1333  # pixels (Detectron)
     # "bilinear" (Detectron), "antialias" (Detectron2) or "floor"
+    # (torchvision). In an evaluation, the model's own takes its place.
+    resize: str = "bilinear"
+    # "bilinear" (Detectron), "antialias" (Detectron2) or "floor"
     # (torchvision); a trained model's own takes its place in bin.evaluate.
     resize: str = "bilinear"
     # Canvas (height, width); an image goes to the smallest that holds it.

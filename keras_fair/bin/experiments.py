@@ -156,7 +156,7 @@ def evaluate_coco(
     chosen = chosen or devices.OneDevice()
     batches = make_dataset(
         dataset,
-        experiment.data,
+        _data_for(model, experiment.data),
         batch_size=chosen.batch_to_predict(experiment.train.batch_size),
         training=False,
         shard=(chosen.process, chosen.num_processes),
@@ -183,7 +183,8 @@ def evaluate_augmented(
     Raises:
         ValueError: an image that fits no canvas at one of the sizes.
     """
-    sizes = [plan.at_short_side(experiment.data, side) for side in short_sides]
+    data = _data_for(model, experiment.data)
+    sizes = [plan.at_short_side(data, side) for side in short_sides]
     shapes = [(record.height, record.width) for record in dataset.records]
     for size in sizes:
         plan.check_sizes(np.reshape(shapes, (-1, 2)), size)
@@ -208,6 +209,11 @@ def evaluate_augmented(
         num_views=len(shapes) * len(sizes) * len(mirrored),
     )
     return report, evaluator
+
+
+def _data_for(model, data):
+    """Return the settings with the model's own rule of resizing."""
+    return dataclasses.replace(data, resize=model.config.pixels.resize)
 
 
 def _evaluator(model, dataset: Dataset, data) -> CocoEvaluator:

@@ -10,7 +10,7 @@ from keras_fair import config as config_lib
 from keras_fair.checkpoints import coco_categories
 
 PIXELS = config_lib.PixelConfig(
-    channel_order="bgr", mean=(103.53, 116.28, 123.675)
+    channel_order="bgr", mean=(103.53, 116.28, 123.675), resize="antialias"
 )
 BACKBONE = config_lib.BackboneConfig(norm_epsilon=1e-5)
 PROPOSALS = config_lib.ProposalConfig(

@@ -18,7 +18,9 @@ from keras_fair import config as config_lib
 from keras_fair.checkpoints import coco_categories
 
 PIXELS = config_lib.PixelConfig(
-    channel_order="bgr", mean=(102.9801, 115.9465, 122.7717)
+    channel_order="bgr",
+    mean=(102.9801, 115.9465, 122.7717),
+    resize="bilinear",  # OpenCV's
 )
 # With the statistics inside scale and offset, nothing is divided by.
 BACKBONE = config_lib.BackboneConfig(norm_epsilon=0.0)

@@ -14,6 +14,7 @@ PIXELS = config_lib.PixelConfig(
     channel_order="rgb",
     mean=(255 * 0.485, 255 * 0.456, 255 * 0.406),
     std=(255 * 0.229, 255 * 0.224, 255 * 0.225),
+    resize="floor",
 )
 BACKBONE = config_lib.BackboneConfig(stride_in="3x3", norm_epsilon=0.0)
 BACKBONE_V2 = dataclasses.replace(BACKBONE, norm="batch", norm_epsilon=1e-5)

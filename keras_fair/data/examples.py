@@ -76,7 +76,7 @@ def read_example(row, dataset, table: Table, config: DataConfig):
     index, is_flipped = row[0], row[1] == 1
     shape, canvas = row[2:4], row[4:6]
     image, is_readable = _read_image(index, dataset, table)
-    image = transforms.resize_image(image, shape)
+    image = transforms.resize_image(image, shape, config.resize)
     image = tf.cond(
         is_flipped, lambda: augment.flip_image(image), lambda: image
     )

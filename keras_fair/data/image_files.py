@@ -51,7 +51,7 @@ def read(paths: list[str], pixels: PixelConfig) -> Iterator[ImageFile]:
 
     Args:
         paths: image files.
-        pixels: the model's, for the size to resize to.
+        pixels: the model's, for the size and the rule of resizing.
 
     Raises:
         ValueError: a file that is no image, by name.
@@ -63,10 +63,13 @@ def read(paths: list[str], pixels: PixelConfig) -> Iterator[ImageFile]:
                 f"Expected an image in {path!r}; it cannot be read or decoded."
             )
         shape = plan.resized_shapes(
-            [image.shape[:2]], pixels.short_side, pixels.max_long_side
+            [image.shape[:2]],
+            pixels.short_side,
+            pixels.max_long_side,
+            pixels.resize,
         )[0]
         canvas = -(-shape // CANVAS_STEP) * CANVAS_STEP
-        resized = transforms.resize_image(image, shape)
+        resized = transforms.resize_image(image, shape, pixels.resize)
         padded = transforms.pad_image(resized, canvas)
         x = {"images": padded[None].numpy(), "image_shape": shape[None]}
         yield ImageFile(path, image, x)

@@ -23,24 +23,30 @@ COLUMNS = (
 )
 
 
-def resized_shapes(shapes, short_sides, max_long_side: int):
+def resized_shapes(shapes, short_sides, max_long_side: int, rule="bilinear"):
     """Fit images to a short side unless the long one becomes too long.
 
-    The rounding is Detectron2's: half up, after both scalings.
+    The rounding is Detectron2's: half up, after both scalings. Under the rule
+    "floor" it is torchvision's: down, after the smaller of both.
 
     Args:
         shapes: int [n, 2], height and width, pixels.
         short_sides: float or int [n] or scalar, wanted shorter side, pixels.
         max_long_side: pixels.
+        rule: see `transforms.RESIZE_RULES`.
 
     Returns:
         int32 [n, 2], at least 1.
     """
     shapes = np.asarray(shapes, np.float64)
     scale = np.asarray(short_sides, np.float64) / shapes.min(-1)
-    resized = shapes * scale[..., None]
-    shrink = np.minimum(1.0, max_long_side / resized.max(-1))
-    resized = np.floor(resized * shrink[..., None] + 0.5)
+    if rule == "floor":
+        scale = np.minimum(scale, max_long_side / shapes.max(-1))
+        resized = np.floor(shapes * scale[..., None])
+    else:
+        resized = shapes * scale[..., None]
+        shrink = np.minimum(1.0, max_long_side / resized.max(-1))
+        resized = np.floor(resized * shrink[..., None] + 0.5)
     return np.maximum(resized, 1).astype(np.int32)
 
 
@@ -86,7 +92,9 @@ def check_sizes(shapes, config: DataConfig) -> None:
             f"{STRIDE}, the stride of C5. Received: {config.canvases}."
         )
     largest = max(config.short_sides) * max(1.0, high)
-    resized = resized_shapes(shapes, largest, config.max_long_side)
+    resized = resized_shapes(
+        shapes, largest, config.max_long_side, config.resize
+    )
     is_homeless = choose_canvas(resized, config.canvases) < 0
     if is_homeless.any():
         needed = -(-resized[is_homeless].max(0) // STRIDE) * STRIDE
@@ -148,7 +156,9 @@ def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):
         ValueError: there are fewer images than shards.
     """
     short_side = max(config.short_sides)
-    resized = resized_shapes(shapes, short_side, config.max_long_side)
+    resized = resized_shapes(
+        shapes, short_side, config.max_long_side, config.resize
+    )
     is_flipped = np.zeros(len(resized), np.int32)
     rows = _rows(resized, is_flipped, config)[shard[0] :: shard[1]]
     if not len(rows):
@@ -201,7 +211,9 @@ def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int):
     short_sides = rng.choice(np.asarray(config.short_sides), count)
     jitter = rng.uniform(*config.scale_jitter, count)
     is_flipped = rng.integers(0, 2, count) * config.horizontal_flip
-    resized = resized_shapes(shapes, short_sides * jitter, config.max_long_side)
+    resized = resized_shapes(
+        shapes, short_sides * jitter, config.max_long_side, config.resize
+    )
     return _rows(resized, is_flipped, config)[order]
 
 

@@ -1,11 +1,17 @@
 """From image files and run-length masks to network pixels, in TensorFlow.
 
-Resizing is bilinear with half-pixel centres and without antialiasing, which
-every exported file can repeat (LiteRT has no antialiased resize).
+Resizing is bilinear with half-pixel centres, by one of three rules. LiteRT has
+no antialiased resize: what its files get is always "bilinear".
 """
 
 import numpy as np
 import tensorflow as tf
+
+RESIZE_RULES = (
+    "bilinear",  # sizes rounded half up; no antialiasing (Detectron)
+    "antialias",  # so, and what shrinks is averaged (Detectron2: Pillow)
+    "floor",  # sizes rounded down; no antialiasing (torchvision)
+)
 
 
 def read_image(path):
@@ -36,18 +42,34 @@ def _decode(path):
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def resize_image(image, shape):
+def resize_image(image, shape, rule: str = "bilinear"):
     """Resize an image.
 
+    The result is rounded to whole grey levels. Half a level is what lies
+    between "floor" and torchvision, which resizes floats; one between
+    "antialias" and Pillow, which rounds after each direction.
+
     Args:
-        image: uint8 [h, w, 3].
-        shape: int32 [2], height and width to resize to.
+        image: uint8 [..., h, w, 3].
+        shape: int32 [2], height and width to resize to; what the rule says
+            of them, `plan.resized_shapes` does.
+        rule: one of `RESIZE_RULES`.
 
     Returns:
-        uint8 [height, width, 3].
+        uint8 [..., height, width, 3].
+
+    Raises:
+        ValueError: an unknown rule.
     """
+    if rule not in RESIZE_RULES:
+        raise ValueError(
+            f"Expected resize as one of {', '.join(RESIZE_RULES)}. Received: "
+            f"{rule!r}."
+        )
     # The kernel is faster on floats than on bytes.
-    resized = tf.image.resize(tf.cast(image, tf.float32), shape)
+    resized = tf.image.resize(
+        tf.cast(image, tf.float32), shape, antialias=rule == "antialias"
+    )
     return tf.cast(tf.round(resized), tf.uint8)
 
 

@@ -23,9 +23,17 @@ def resized_shape(shape, pixels: PixelConfig):
     shape = tf.cast(shape, tf.float64)
     # Divided as there: the same numbers come out, to the last bit.
     scale = pixels.short_side / tf.reduce_min(shape, -1, keepdims=True)
-    resized = shape * scale
-    shrink = pixels.max_long_side / tf.reduce_max(resized, -1, keepdims=True)
-    resized = tf.floor(resized * tf.minimum(shrink, 1.0) + 0.5)
+    if pixels.resize == "floor":
+        long_scale = pixels.max_long_side / tf.reduce_max(
+            shape, -1, keepdims=True
+        )
+        resized = tf.floor(shape * tf.minimum(scale, long_scale))
+    else:
+        resized = shape * scale
+        shrink = pixels.max_long_side / tf.reduce_max(
+            resized, -1, keepdims=True
+        )
+        resized = tf.floor(resized * tf.minimum(shrink, 1.0) + 0.5)
     return tf.cast(tf.maximum(resized, 1.0), tf.int32)
 
 
@@ -34,7 +42,7 @@ def resize(images, pixels: PixelConfig):
 
     Args:
         images: uint8 [B, h, w, 3].
-        pixels: the size to resize to.
+        pixels: the size and the rule of resizing.
 
     Returns:
         x of contract.py; int32 [B, 2], height and width as they came.
@@ -45,7 +53,7 @@ def resize(images, pixels: PixelConfig):
     )
     count, original = tf.shape(images)[:1], tf.shape(images)[1:3]
     shape = resized_shape(original, pixels)
-    resized = transforms.resize_image(images, shape)
+    resized = transforms.resize_image(images, shape, pixels.resize)
     x = _on_canvas(resized, tf.tile(shape[None], [count[0], 1]))
     return x, tf.tile(original[None], [count[0], 1])
 
@@ -59,7 +67,7 @@ def decode(encoded, pixels: PixelConfig):
 
     Args:
         encoded: string [B].
-        pixels: the size to resize to.
+        pixels: the size and the rule of resizing.
 
     Returns:
         x of contract.py; int32 [B, 2], height and width of the upright
@@ -166,7 +174,11 @@ def _decode(encoded, pixels: PixelConfig):
     image = exif.upright(image, exif.orientation(encoded))
     original = tf.shape(image)[:2]
     shape = resized_shape(original, pixels)
-    return transforms.resize_image(image, shape), shape, original
+    return (
+        transforms.resize_image(image, shape, pixels.resize),
+        shape,
+        original,
+    )
 
 
 def _stated_shape(encoded):

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from keras_fair import config as config_lib
 from keras_fair import config_files
 from keras_fair.bin import experiments
 from keras_fair.data import synthetic
@@ -61,6 +62,37 @@ def test_an_image_without_canvas_is_found_before_the_work(experiment):
         experiments.evaluate_augmented(
             tiny.retinanet(), dataset, experiment, short_sides=[64], flip=True
         )
+
+
+def evaluate_at_once(model, dataset, experiment):
+    return experiments.evaluate_augmented(
+        model, dataset, experiment, short_sides=[64], flip=False
+    )
+
+
+@pytest.mark.parametrize(
+    "evaluate", [experiments.evaluate_coco, evaluate_at_once]
+)
+def test_an_evaluation_resizes_as_the_model_says(experiment, evaluate):
+    dataset = CocoDataset.from_config(experiment.data, "val")
+    data = dataclasses.replace(experiment.data, resize="ignored")
+    experiment = dataclasses.replace(experiment, data=data)
+
+    def model(rule):
+        return tiny.retinanet(pixels=config_lib.PixelConfig(resize=rule))
+
+    report, _ = evaluate(model("floor"), dataset, experiment)
+
+    assert report["num_images"] == 3
+    with pytest.raises(ValueError, match="Expected resize as one of"):
+        evaluate(model("unknown"), dataset, experiment)
+
+
+def test_a_trained_model_keeps_the_rule_of_resizing(experiment):
+    dataset = CocoDataset.from_config(experiment.data, "val")
+    data = dataclasses.replace(experiment.data, resize="antialias")
+    config = experiments.complete_model_config(tiny.config(), dataset, data)
+    assert config.pixels.resize == "antialias"
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fair.config import DataConfig
-from keras_fair.data import coco, examples
+from keras_fair.data import coco, examples, transforms
 
 CONFIG = DataConfig(
     canvases=((128, 128),), max_objects=4, with_masks=True, mask_size=10
@@ -42,6 +42,17 @@ def test_example_is_scaled_and_padded(coco_files):
     np.testing.assert_array_equal(y["masks"].any((1, 2)), [1, 0, 0, 0])
     assert y["image_id"] == 11 and y["image_id"].dtype == np.int64
     np.testing.assert_array_equal(y["original_shape"], [40, 60])
+
+
+def test_example_is_resized_by_the_configs_rule(coco_files):
+    dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    config = dataclasses.replace(CONFIG, resize="antialias")
+    x, _, _ = read(dataset, [0, 0, 13, 20, 128, 128], config)
+    image = transforms.read_image(dataset.records[0].path)
+    expected = transforms.resize_image(image, [13, 20], "antialias")
+    np.testing.assert_array_equal(x["images"][:13, :20], expected)
+    plain = transforms.resize_image(image, [13, 20])
+    assert (plain != expected).numpy().any()
 
 
 def test_flip_moves_everything(coco_files):

@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -44,9 +46,50 @@ def test_resizing_rounds_as_detectron2(short_side, max_long_side):
     np.testing.assert_array_equal(resized, expected)
 
 
-def test_resized_side_is_never_zero():
-    resized = plan.resized_shapes([(1, 5000)], 100, 100)
+def torchvision_shape(height, width, size, max_size):
+    """Torchvision's rule, written out for one image."""
+    sides = height, width
+    scale = min(size / min(sides), max_size / max(sides))
+    return math.floor(height * scale), math.floor(width * scale)
+
+
+@pytest.mark.parametrize("short_side, max_long_side", [(800, 1333), (65, 97)])
+def test_floor_rounds_as_torchvision(short_side, max_long_side):
+    shapes = np.random.default_rng(0).integers(20, 900, (500, 2))
+    resized = plan.resized_shapes(shapes, short_side, max_long_side, "floor")
+    expected = [
+        torchvision_shape(*shape, short_side, max_long_side)
+        for shape in shapes.tolist()
+    ]
+    np.testing.assert_array_equal(resized, expected)
+
+
+@pytest.mark.parametrize("rule", ["bilinear", "floor"])
+def test_resized_side_is_never_zero(rule):
+    resized = plan.resized_shapes([(1, 5000)], 100, 100, rule)
     np.testing.assert_array_equal(resized, [(1, 100)])
+
+
+def test_every_plan_obeys_the_rule_of_resizing():
+    config = dataclasses.replace(
+        CONFIG, short_sides=(65,), scale_jitter=(1.0, 1.0), resize="floor"
+    )
+    expected = plan.resized_shapes(SHAPES, 65, 128, "floor")
+    assert (expected != plan.resized_shapes(SHAPES, 65, 128)).any()
+
+    (trained,) = take(20, config=config).reshape(1, -1, 6)
+    np.testing.assert_array_equal(trained[:, 2:4], expected[trained[:, 0]])
+    for rows in plan.evaluation_rows(SHAPES, config, (0, 1)):
+        np.testing.assert_array_equal(rows[:, 2:4], expected[rows[:, 0]])
+    # 64 / 63 * 95 is 96.5.
+    narrow = dataclasses.replace(
+        config, canvases=((64, 96),), short_sides=(64,), max_long_side=500
+    )
+    plan.check_sizes(np.array([(63, 95)]), narrow)
+    with pytest.raises(ValueError, match="fit none"):
+        plan.check_sizes(
+            np.array([(63, 95)]), dataclasses.replace(narrow, resize="bilinear")
+        )
 
 
 def test_smallest_canvas_that_holds_the_image_is_chosen():

@@ -4,7 +4,8 @@ import tensorflow as tf
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from keras_fair.data import rle, transforms
+from keras_fair.data import plan, rle, transforms
+from tests import shared
 
 GREY = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
 
@@ -74,6 +75,54 @@ def test_resizing_to_the_same_size_changes_nothing():
     image = np.stack([GREY] * 3, -1)
     resized = transforms.resize_image(image, [10, 12]).numpy()
     np.testing.assert_array_equal(resized, image)
+
+
+@pytest.mark.parametrize("short_side", [30, 120, 333, 800])
+def test_antialiasing_is_pillows(short_side):
+    path = sorted((shared.coco_tiny() / "val2017").glob("*.jpg"))[0]
+    image = np.asarray(Image.open(path).convert("RGB"))
+    shape = plan.resized_shapes([image.shape[:2]], short_side, 1333)[0]
+
+    resized = transforms.resize_image(image, shape, "antialias").numpy()
+
+    pillow = Image.fromarray(image).resize(shape[::-1], Image.BILINEAR)
+    error = np.abs(resized.astype(int) - np.asarray(pillow))
+    # Half a level of the final rounding, and half of Pillow's rounding
+    # between the directions, which seldom come together.
+    assert error.max() <= 1
+    assert error.mean() < 0.25
+
+
+def test_antialiasing_counts_every_pixel():
+    image = np.zeros((1, 8, 3), np.uint8)
+    image[0, [0, 7]] = 240
+    resized = transforms.resize_image(image, [1, 1]).numpy()
+    assert not resized.any()  # the two in the middle are
+    resized = transforms.resize_image(image, [1, 1], "antialias").numpy()
+    # Weights fall from the centre to a distance of eight: 9, 11, 13, 15.
+    np.testing.assert_array_equal(resized[0, 0], [240 * 9 / 48] * 3)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_floor_is_torchvisions(index):
+    golden = shared.fixture("ops_transform.npz")
+    image = golden[f"in_img{index}"].transpose(1, 2, 0)  # 0..1
+    shape = plan.resized_shapes([image.shape[:2]], 96, 160, "floor")[0]
+    np.testing.assert_array_equal(shape, golden["image_sizes"][index])
+
+    resized = transforms.resize_image(image * 255, shape, "floor").numpy()
+
+    height, width = shape
+    expected = golden["batch"][index].transpose(1, 2, 0)[:height, :width]
+    expected = expected * (0.229, 0.224, 0.225) + (0.485, 0.456, 0.406)
+    # Ours is rounded: half a level, and 1e-3 for float32.
+    np.testing.assert_allclose(resized, expected * 255, rtol=0, atol=0.501)
+
+
+def test_an_unknown_rule_of_resizing_is_refused():
+    message = "Expected resize as one of bilinear, antialias, floor"
+    with pytest.raises(ValueError, match=message):
+        transforms.resize_image(np.zeros((2, 2, 3), np.uint8), [1, 1], "area")
 
 
 def test_padding_is_zero_right_and_below():

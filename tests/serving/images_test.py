@@ -1,5 +1,7 @@
 """From encoded pictures to inputs, against the forms that read files."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -30,15 +32,37 @@ def decode(*files: bytes, function=TRACED):
     return x, originals.numpy()
 
 
+@pytest.mark.parametrize("rule", ["bilinear", "floor"])
 @pytest.mark.parametrize(("short", "long"), [(800, 1333), (600, 600), (97, 99)])
-def test_sizes_are_rounded_as_those_of_files(short, long):
+def test_sizes_are_rounded_as_those_of_files(short, long, rule):
     rng = np.random.default_rng(0)
     shapes = rng.integers(1, 5000, (20_000, 2)).astype("int32")
-    pixels = PixelConfig(short_side=short, max_long_side=long)
+    pixels = PixelConfig(short_side=short, max_long_side=long, resize=rule)
     found = tf.function(images.resized_shape)(shapes, pixels)
     np.testing.assert_array_equal(
-        found, plan.resized_shapes(shapes, short, long)
+        found, plan.resized_shapes(shapes, short, long, rule)
     )
+
+
+@pytest.mark.parametrize("rule", ["antialias", "floor"])
+def test_files_and_pictures_obey_the_models_rule(rule, tmp_path):
+    pixels = dataclasses.replace(PIXELS, resize=rule)
+    picture = pictures.pixels(220, 194)
+    encoded = pictures.encode(picture, "PNG")
+    path = tmp_path / "picture.png"
+    path.write_bytes(encoded)
+    (expected,) = image_files.read([str(path)], pixels)
+    (otherwise,) = image_files.read([str(path)], PIXELS)
+    assert (expected.x["images"] != otherwise.x["images"]).any()
+
+    decoded, _ = images.decode(tf.constant([encoded]), pixels)
+    resized, _ = images.resize(tf.constant(picture[None]), pixels)
+
+    for x in (decoded, resized):
+        np.testing.assert_array_equal(x["images"], expected.x["images"])
+        np.testing.assert_array_equal(
+            x["image_shape"], expected.x["image_shape"]
+        )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
