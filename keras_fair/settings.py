@@ -38,9 +38,6 @@ class DataConfig:
     # "bilinear" (Detectron), "antialias" (Detectron2) or "floor"
     # (torchvision). In an evaluation, the model's own takes its place.
     resize: str = "bilinear"
-    # "bilinear" (Detectron), "antialias" (Detectron2) or "floor"
-    # (torchvision); a trained model's own takes its place in bin.evaluate.
-    resize: str = "bilinear"
     # Canvas (height, width); an image goes to the smallest that holds it.
     canvases: tuple[tuple[int, int], ...] = (
         (800, 1088),
