@@ -48,6 +48,7 @@ setuptools.setup(
         "tensorflow": ["tensorflow>=2.21,<3", "tensorboard>=2.19"],
         "tensorflow-cpu": ["tensorflow-cpu>=2.21,<3", "tensorboard>=2.19"],
         "jax": ["jax>=0.10"],
+        "int8": ["ai-edge-litert>=2.1", "ai-edge-quantizer>=0.10", "scipy"],
         # Nothing here may require TensorFlow: the JAX tests run without it.
         "test": [
             "ai-edge-litert>=2.1",

@@ -12,7 +12,12 @@ import pytest
 from tests import imports
 
 # Where the package is not called what it is imported as.
-PACKAGES = {"PIL": "pillow", "absl": "absl_py", "google": "protobuf"}
+PACKAGES = {
+    "PIL": "pillow",
+    "absl": "absl_py",
+    "google": "protobuf",
+    "pytriton": "nvidia_pytriton",
+}
 # Keras chooses one of them when it starts. A file that imports one inside a
 # function or `if` runs without it, so that is no dependency.
 BACKENDS = ("tensorflow", "jax")

@@ -56,7 +56,7 @@ def export_saved_model(
     signatures = endpoints.endpoints(model)
     target = version_folder(folder, version)
     with complete_or_absent(target) as part:
-        _write_graphs(model, signatures, str(part))
+        write_graphs(model, signatures, str(part))
         extra = part / "assets.extra"
         extra.mkdir()
         config_files.save(model.config, str(extra / CONFIG_NAME))
@@ -96,7 +96,8 @@ def complete_or_absent(target: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write_graphs(model, signatures: dict, folder: str) -> None:
+def write_graphs(model, signatures: dict, folder: str) -> None:
+    """Write the graphs of endpoints, and the weights, as a SavedModel."""
     # What tf.saved_model.save writes of a Keras model loads in Python, but
     # not by the session loader of servers, which misses its variables.
     archive = keras.export.ExportArchive()

@@ -1,0 +1,48 @@
+"""Write a trained detector as a LiteRT file for phones.
+
+    python export/litert.py --model=/runs/r50/model --height=320 --width=416 \
+        --quantisation=int8 --output=detector.tflite photos
+
+The images that follow the flags calibrate int8 and are needed for nothing
+else. In a wheel it is `python -m keras_fair.export.litert`. How the file is
+used is in docs/serving.md, and in detector.tflite.json beside it.
+"""
+
+import os
+
+import tensorflow as tf
+from absl import flags
+
+from keras_fair.bin import experiments
+from keras_fair.data import image_files, transforms
+from keras_fair.models import load_preset
+from keras_fair.serving import litert
+
+HEIGHT = flags.DEFINE_integer(
+    "height", None, "Of the canvas, pixels.", lower_bound=1
+)
+WIDTH = flags.DEFINE_integer(
+    "width", None, "Of the canvas, pixels.", lower_bound=1
+)
+QUANTISATION = flags.DEFINE_enum(
+    "quantisation", "float32", litert.QUANTISATIONS, "Of the weights."
+)
+
+
+def main(arguments) -> None:
+    paths = image_files.find(arguments[1:]) if arguments[1:] else []
+    output = experiments.OUTPUT.value
+    litert.export_litert(
+        load_preset(experiments.model_folder()),
+        output,
+        (HEIGHT.value, WIDTH.value),
+        QUANTISATION.value,
+        [transforms.read_image(tf.constant(path)).numpy() for path in paths],
+    )
+    size = os.path.getsize(output)
+    print(f"{output} has {size} bytes; {output}.json describes it.")
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["output", "height", "width"])
+    experiments.run(main)
