@@ -27,16 +27,22 @@ from keras_fair.models import load_preset
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
 DETECTOR_STEPS = flags.DEFINE_integer("detector_steps", 900, "Of a seed.")
-MASK_STEPS = flags.DEFINE_integer("mask_steps", 250, "Of each mask branch.")
+MASK_STEPS = flags.DEFINE_integer("mask_steps", 800, "Of each mask branch.")
 
 STRATEGIES = ("class-agnostic", "Mask^X", "oracle")
 NUM_TRAIN, NUM_VAL, NUM_DRAWN = 1500, 150, 8
 
 
+# Of a mask branch, four times the detector's: it is small and starts anew.
+MASK_LEARNING_RATE = 0.2
+
+
 def at_steps(experiment, steps: int, seed: int, weights: str):
     """Return the experiment with that schedule and start."""
+    rate = experiment.train.learning_rate
     settings = dataclasses.replace(
         experiment.train,
+        learning_rate=MASK_LEARNING_RATE if weights else rate,
         steps=steps,
         drop_steps=(steps * 4 // 5,),
         checkpoint_steps=steps,

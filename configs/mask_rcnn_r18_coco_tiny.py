@@ -46,6 +46,7 @@ def get_config() -> Experiment:
             box_head_units=(256, 256),
             mask_depth=2,
             mask_filters=64,
+            mask_norm="batch",
         ),
         data=DataConfig(
             val_annotations="annotations/instances_train2017.json",
