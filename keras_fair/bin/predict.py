@@ -18,6 +18,7 @@ from absl import app, flags
 
 from keras_fair import visualization
 from keras_fair.bin import experiments
+from keras_fair.config import ProposerConfig
 from keras_fair.data import image_files, transforms
 from keras_fair.evaluation import rle
 from keras_fair.models import load_preset
@@ -72,6 +73,13 @@ def _in_original(found: dict, image_shape, original_shape) -> dict:
 
 def _draw(pixels, found: dict, config, score_threshold: float):
     """Draw the detections; on an enlarged image where it is a small one."""
+    names = config.class_names or None
+    if isinstance(config, ProposerConfig):
+        # A colour each: proposals are all of one class, and lie close.
+        labels = found["labels"]
+        rows = np.arange(len(labels), dtype="int32")
+        found = {**found, "labels": np.where(labels < 0, labels, rows)}
+        names = ["object"] * len(labels)
     scale = max(1, SMALL_SIDE // max(pixels.shape[:2]))
     found = {**found, "boxes": found["boxes"] * scale}
     if "keypoints" in found:
@@ -79,7 +87,7 @@ def _draw(pixels, found: dict, config, score_threshold: float):
     return visualization.draw_detections(
         pixels.repeat(scale, axis=0).repeat(scale, axis=1),
         found,
-        config.class_names or None,
+        names,
         score_threshold=score_threshold,
     )
 

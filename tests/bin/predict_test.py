@@ -9,7 +9,7 @@ from pycocotools import mask as coco_mask
 
 from keras_fair import visualization
 from keras_fair.bin import predict
-from keras_fair.config import KeypointRCNNConfig, PixelConfig
+from keras_fair.config import KeypointRCNNConfig, PixelConfig, RPNConfig
 
 NAMES = tuple(f"point {number}" for number in range(17))
 
@@ -85,3 +85,32 @@ def test_keypoints_are_drawn_on_the_enlarged_image(written):
     dot = drawing[5 * 32, 5 * 24]
     assert tuple(dot) == visualization.class_color(16)  # the last of 17
     assert (drawing[5 * 32, 5 * 60] == 128).all()
+
+
+class Proposer:
+    """Proposes the left and the right half of every image."""
+
+    config = RPNConfig(pixels=PixelConfig(short_side=32, max_long_side=64))
+
+    def predict_on_batch(self, x):
+        height, width = x["image_shape"][0].tolist()
+        halves = [0, 0, width // 2, height], [width // 2, 0, width, height]
+        return {
+            "boxes": np.float32([[*halves, [0, 0, 0, 0]]]),
+            "scores": np.float32([[0.9, 0.8, 0.0]]),
+            "labels": np.int32([[0, 0, -1]]),
+            "num_detections": np.int32([2]),
+        }
+
+
+def test_proposals_have_a_colour_each(tmp_path):
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.full((64, 96, 3), 128, "uint8")).save(path)
+    output = str(tmp_path / "found")
+    (drawing,) = predict.predict_files(Proposer(), [str(path)], output, 0.5)
+    pixels = np.asarray(Image.open(drawing))
+    # The lower corners, far from the labels.
+    assert pixels[-1, 0].tolist() != pixels[-1, -1].tolist()
+    with open(f"{output}/detections.json") as file:
+        records = json.load(file)["annotations"]
+    assert [record["category_id"] for record in records] == [0, 0]
