@@ -17,7 +17,15 @@ def read_version() -> str:
 # Folders of files, not packages, in the repository; a wheel carries them
 # inside keras_fair. Git drops one that is empty.
 FOLDERS = [name for name in ("configs", "export") if (HERE / name).is_dir()]
-PROGRAMS = ("annotate", "convert", "demo", "evaluate", "predict", "train")
+PROGRAMS = (
+    "annotate",
+    "benchmark",
+    "convert",
+    "demo",
+    "evaluate",
+    "predict",
+    "train",
+)
 
 setuptools.setup(
     name="keras-fair",

@@ -26,6 +26,15 @@ OPERATORS = {
 }
 
 
+def check_installed() -> None:
+    """Raise an ImportError where the quantizer is missing."""
+    if quantizer is None:
+        raise ImportError(
+            "int8 needs the packages ai-edge-quantizer, scipy and "
+            "ai-edge-litert: pip install 'keras-fair[int8]'."
+        )
+
+
 def quantise(content: bytes, inputs: list[dict], signature: str) -> bytes:
     """Return a LiteRT file whose `OPERATORS` compute in int8.
 
@@ -34,15 +43,8 @@ def quantise(content: bytes, inputs: list[dict], signature: str) -> bytes:
         inputs: NumPy arrays by name, what the signature takes; tens of what
             the model will see.
         signature: the name of the file's signature.
-
-    Raises:
-        ImportError: ai-edge-quantizer is not installed.
     """
-    if quantizer is None:
-        raise ImportError(
-            "int8 needs the packages ai-edge-quantizer, scipy and "
-            "ai-edge-litert: pip install 'keras-fair[int8]'."
-        )
+    check_installed()
     ranges = _measure(content, inputs, signature)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "float32.tflite")

@@ -50,6 +50,8 @@ def export_litert(
     """
     inputs = [network_input(image, size) for image in calibration_images]
     _check(size, quantisation, len(inputs))
+    if quantisation == "int8":
+        int8.check_installed()
     model = endpoints.in_float32(model)
     with tempfile.TemporaryDirectory() as folder:
         saved_model.write_graphs(

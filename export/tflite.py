@@ -1,11 +1,13 @@
 """Write a trained detector as a LiteRT file for phones.
 
-    python export/litert.py --model=/runs/r50/model --height=320 --width=416 \
+    python export/tflite.py --model=/runs/r50/model --height=320 --width=416 \
         --quantisation=int8 --output=detector.tflite photos
 
 The images that follow the flags calibrate int8 and are needed for nothing
-else. In a wheel it is `python -m keras_fair.export.litert`. How the file is
-used is in docs/serving.md, and in detector.tflite.json beside it.
+else. In a wheel it is `python -m keras_fair.export.tflite`. How the file is
+used is in docs/serving.md, and in detector.tflite.json beside it. This file is
+not called litert.py: run by path it would hide the module that TensorFlow
+looks for under that name.
 """
 
 import os
