@@ -17,7 +17,7 @@ from keras import ops
 
 from keras_fair import config_files, contract, optimizers, presets
 from keras_fair.layers.feature_pyramid import FeaturePyramid
-from keras_fair.models import backbones, inputs
+from keras_fair.models import backbones, inputs, recompute
 from keras_fair.ops import compiled
 
 # The papers' rate is for 16 images; this is for 2, by the linear rule.
@@ -74,6 +74,7 @@ class Detector(keras.Model):
             dtype=dtype,
             name="pyramid",
         )
+        self.run_backbone = None  # a function; see recompute_backbone
         self.total_loss = _Total(name="total", dtype="float32")
         self.loss_trackers = {
             name: keras.metrics.Mean(name=name, dtype="float32")
@@ -100,8 +101,16 @@ class Detector(keras.Model):
         pixels = inputs.normalize(
             images, image_shape, self.config.pixels, self.compute_dtype
         )
-        features = self.pyramid(self.backbone(pixels, training=training))
+        run = self.run_backbone or self.backbone
+        features = self.pyramid(run(pixels, training=training))
         return features, image_shape
+
+    def recompute_backbone(self) -> None:
+        """Train with less memory and more time; see recompute.py.
+
+        Call it before `compile`. Nothing is saved of it.
+        """
+        self.run_backbone = recompute.in_blocks(self.backbone)
 
     def compute_losses(self, x, y, outputs, training) -> dict:
         """Return the paper's loss terms, float32 scalars by name.

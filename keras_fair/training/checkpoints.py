@@ -66,10 +66,8 @@ def restore_latest(model: keras.Model, folder: str) -> int:
 
 def step_of(model: keras.Model) -> int:
     """Return how many steps the compiled model has trained."""
-    parts = getattr(model.optimizer, "gradient_accumulation_steps", None)
     # Not int(): a mirrored variable is no number.
-    count = ops.convert_to_numpy(model.optimizer.iterations)
-    return int(count) // (parts or 1)
+    return int(ops.convert_to_numpy(model.optimizer.iterations))
 
 
 def _check_step(model: keras.Model, step: int, path: pathlib.Path) -> None:

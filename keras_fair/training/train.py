@@ -77,7 +77,7 @@ def train(
     chosen = chosen or devices.OneDevice()
     folder = os.path.join(workdir, "checkpoints")
     with chosen.scope():
-        _compile(model, config)
+        compile_model(model, config)
         step = checkpoints.restore_latest(model, folder)
     if step:
         logging.info("Resuming at step %d.", step)
@@ -117,13 +117,21 @@ def train(
     return evaluation.report
 
 
-def _compile(model: keras.Model, config: TrainConfig) -> None:
+def compile_model(model: keras.Model, config: TrainConfig) -> None:
+    """Give a detector the optimiser and the options that a config names.
+
+    Raises:
+        ValueError: an unknown jit_compile, or a backbone that cannot be
+            recomputed.
+    """
     jit = {"auto": "auto", "true": True, "false": False}
     if config.jit_compile not in jit:
         raise ValueError(
             'Expected train.jit_compile "auto", "true" or "false". '
             f"Received: {config.jit_compile!r}."
         )
+    if config.recompute_backbone:
+        model.recompute_backbone()
     optimizer = make_optimizer(config, model.dtype_policy)
     model.compile(optimizer, jit_compile=jit[config.jit_compile])
 
