@@ -202,6 +202,9 @@ class MaskRCNNConfig(FasterRCNNConfig):
     mask_norm: str = ""  # "" or "batch": torchvision's v2 model
     masks: str = "class"  # "class", "agnostic" or "softmax" (table 2b)
     train_masks_on_ground_truth_boxes: bool = False
+    # Into the image: "sampled" at pixels' centres (Detectron2), or resized to
+    # an "integer" box (Detectron, torchvision); see evaluation.pasting.
+    paste: str = "sampled"
     # Stage-wise training: only the mask branch learns, on a detector that is
     # trained already (Mask^X R-CNN, section 3.2).
     freeze_detector: bool = False

@@ -75,7 +75,7 @@ class Annotator:
         masks = self.predictor.predict_on_batch(
             {**file.x, "boxes": network, "labels": labels}
         )
-        return _encode(masks[0, : len(boxes)], boxes, shape)
+        return self._encode(masks[0, : len(boxes)], boxes, shape)
 
     def detect(self, file: image_files.ImageFile, min_score: float) -> list:
         """Return COCO's annotations, without ids, of what the model finds.
@@ -98,7 +98,7 @@ class Annotator:
             and found["scores"][row] >= min_score
             and int(found["labels"][row]) in category_of
         ]
-        masks = _encode(found["masks"][rows], boxes[rows], shape)
+        masks = self._encode(found["masks"][rows], boxes[rows], shape)
         return [
             {
                 "category_id": category_of[int(found["labels"][row])],
@@ -112,14 +112,14 @@ class Annotator:
             if mask
         ]
 
-
-def _encode(masks, boxes, shape) -> list:
-    """Return COCO's compressed masks; None for one without a pixel."""
-    encoded = []
-    for mask in rle.encode_masks(masks, boxes, *shape):
-        mask["counts"] = mask["counts"].decode("ascii")
-        encoded.append(mask if area(mask) else None)
-    return encoded
+    def _encode(self, masks, boxes, shape) -> list:
+        """Return COCO's compressed masks; None for one without a pixel."""
+        paste = self.model.config.paste
+        encoded = []
+        for mask in rle.encode_masks(masks, boxes, *shape, paste=paste):
+            mask["counts"] = mask["counts"].decode("ascii")
+            encoded.append(mask if area(mask) else None)
+        return encoded
 
 
 def area(mask: dict | None) -> int:

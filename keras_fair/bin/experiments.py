@@ -224,6 +224,8 @@ def _evaluator(model, dataset: Dataset, data) -> CocoEvaluator:
         truth,
         keypoint_sigmas=data.keypoint_sigmas,
         subsets=mask_subsets(data, dataset.class_names),
+        # A detector without masks has no such field.
+        paste=getattr(model.config, "paste", "sampled"),
     )
 
 

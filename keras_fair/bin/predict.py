@@ -110,6 +110,8 @@ def _records(found: dict, image: dict, config) -> list[dict]:
             found["boxes"][:count],
             image["height"],
             image["width"],
+            # Proposals have masks and no such field.
+            paste=getattr(config, "paste", "sampled"),
         )
     for row in range(count):
         x1, y1, x2, y2 = found["boxes"][row].tolist()

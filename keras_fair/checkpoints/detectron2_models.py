@@ -30,7 +30,7 @@ R_CNN = {
     "box_loss_beta": 0.0,
 }
 FASTER_RCNN = config_lib.FasterRCNNConfig(**R_CNN)
-MASK_RCNN = config_lib.MaskRCNNConfig(**R_CNN)
+MASK_RCNN = config_lib.MaskRCNNConfig(**R_CNN, paste="sampled")
 # More proposals and a smoother loss than the others: plain L1 costs it AP of
 # keypoints, Detectron2 says.
 KEYPOINT_RCNN = config_lib.KeypointRCNNConfig(

@@ -35,7 +35,7 @@ COCO = {
 }
 ROIS = {"proposals": PROPOSALS, "roi_aligned": False, "roi_trim": 1.0}
 FASTER_RCNN = config_lib.FasterRCNNConfig(**COCO, **ROIS)
-MASK_RCNN = config_lib.MaskRCNNConfig(**COCO, **ROIS)
+MASK_RCNN = config_lib.MaskRCNNConfig(**COCO, **ROIS, paste="integer")
 KEYPOINT_RCNN = config_lib.KeypointRCNNConfig(
     **SHARED,
     **ROIS,
@@ -86,7 +86,9 @@ MODELS = {
 }
 
 # Masks of every class from boxes, and their two baselines.
-MASK_X = config_lib.MaskXRCNNConfig(**COCO, **ROIS, agnostic_branch="mlp")
+MASK_X = config_lib.MaskXRCNNConfig(
+    **COCO, **ROIS, paste="integer", agnostic_branch="mlp"
+)
 AGNOSTIC = dataclasses.replace(MASK_RCNN, masks="agnostic")
 # 3001 classes of Visual Genome, whose names are in its annotations only.
 VISUAL_GENOME = dataclasses.replace(

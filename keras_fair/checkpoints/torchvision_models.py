@@ -76,9 +76,9 @@ RETINANET = config_lib.RetinaNetConfig(
 MODELS = {
     "fasterrcnn_resnet50_fpn": config_lib.FasterRCNNConfig(**V1),
     "fasterrcnn_resnet50_fpn_v2": config_lib.FasterRCNNConfig(**V2),
-    "maskrcnn_resnet50_fpn": config_lib.MaskRCNNConfig(**V1),
+    "maskrcnn_resnet50_fpn": config_lib.MaskRCNNConfig(**V1, paste="integer"),
     "maskrcnn_resnet50_fpn_v2": config_lib.MaskRCNNConfig(
-        **V2, mask_norm="batch"
+        **V2, mask_norm="batch", paste="integer"
     ),
     "keypointrcnn_resnet50_fpn": config_lib.KeypointRCNNConfig(
         **{**V1, **PEOPLE}

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from pycocotools import coco
 
-from keras_fair.evaluation import annotations, convert, scoring
+from keras_fair.evaluation import annotations, convert, pasting, scoring
 
 
 class CocoEvaluator:
@@ -44,10 +44,12 @@ class CocoEvaluator:
             object's size; none is COCO's 17 of a person.
         subsets: class names under a name of your choice, each reported as if
             the data set had no other classes.
+        paste: how box-frame masks become pixels, one of pasting.RULES; a
+            model's config says which.
 
     Raises:
         ValueError: ground truth, category ids or an unknown class, that
-            cannot be evaluated.
+            cannot be evaluated, or an unknown rule.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class CocoEvaluator:
         category_ids: Sequence[int] | None = None,
         keypoint_sigmas: Sequence[float] = (),
         subsets: Mapping[str, Sequence[str]] | None = None,
+        paste: str = "sampled",
     ):
+        pasting.check(paste)
         self._truth = annotations.load(ground_truth)
         known = sorted(self._truth.cats)
         ids = known if category_ids is None else [int(c) for c in category_ids]
@@ -73,6 +77,7 @@ class CocoEvaluator:
             name: _chosen(name, classes, self._class_ids)
             for name, classes in (subsets or {}).items()
         }
+        self._paste = paste
         self._images = {}  # image id -> convert.ImageDetections
 
     @property
@@ -113,7 +118,7 @@ class CocoEvaluator:
             detections, image_id, image_shape, original_shape
         )
         self._check_sizes(batch)
-        found = convert.split(batch, self.category_ids, rles)
+        found = convert.split(batch, self.category_ids, rles, self._paste)
         self._add(list(zip(batch.image_ids, found, strict=True)))
 
     def merge(self, other: "CocoEvaluator") -> None:

@@ -58,7 +58,10 @@ def check_batch(detections, image_id, image_shape, original_shape) -> Batch:
 
 
 def split(
-    batch: Batch, category_ids: Sequence[int], rles: list | None
+    batch: Batch,
+    category_ids: Sequence[int],
+    rles: list | None,
+    paste: str = "sampled",
 ) -> list[ImageDetections]:
     """Return what was found in each image, in original-image pixels.
 
@@ -67,6 +70,7 @@ def split(
         category_ids: the category id of each label.
         rles: B lists of `num_detections` compressed RLE dicts, or None: they
             are made of the detections' box-frame masks, if there are any.
+        paste: the rule of that, one of pasting.RULES.
 
     Raises:
         ValueError: a label without category id, or unfit masks.
@@ -78,7 +82,7 @@ def split(
     )
     categories = _categories(batch.detections["labels"], category_ids)
     if rles is None and "masks" in batch.detections:
-        rles = _paste(batch, boxes)
+        rles = _paste(batch, boxes, paste)
     masks = _masks(rles, count, batch.original_shape)
     keypoints = _original_keypoints(batch)
     return [
@@ -117,18 +121,19 @@ def _shapes(found: ImageDetections, iou_type: str) -> list:
     return found.boxes.tolist()
 
 
-def _paste(batch: Batch, boxes) -> list:
+def _paste(batch: Batch, boxes, paste: str) -> list:
     """Return each image's box-frame masks as RLEs of the original image.
 
     Args:
         batch: with masks.
         boxes: float64 [B, D, 4], (x, y, width, height), original pixels.
+        paste: one of pasting.RULES.
     """
     corners = np.concatenate(
         [boxes[..., :2], boxes[..., :2] + boxes[..., 2:]], -1
     )
     return [
-        rle.encode_masks(masks[:valid], corner[:valid], *shape)
+        rle.encode_masks(masks[:valid], corner[:valid], *shape, paste=paste)
         for masks, corner, valid, shape in zip(
             batch.detections["masks"],
             corners,

@@ -1,8 +1,6 @@
 """Box-frame masks into the image, COCO's RLE and polygons; NumPy only.
 
-The rule is Detectron2's, as in ops.masks.paste_masks: a pixel belongs to the
-object if the mask, interpolated at the pixel's centre and 0 outside its box,
-is at least the threshold. Only the pixels of the box are ever computed.
+Which pixels are the object's, pasting.py says.
 
 D detections, S the side of a mask, h x w the image.
 """
@@ -11,9 +9,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keras_fair.evaluation import pasting
+
 
 def encode_masks(
-    masks, boxes, height: int, width: int, threshold: float = 0.5
+    masks,
+    boxes,
+    height: int,
+    width: int,
+    *,
+    paste: str = "sampled",
+    threshold: float = 0.5,
 ) -> list[dict]:
     """Return each mask as COCO's compressed RLE, without a canvas.
 
@@ -24,13 +30,16 @@ def encode_masks(
         boxes: float32 [D, 4], xyxy pixels of the image.
         height: h.
         width: w.
+        paste: one of pasting.RULES.
         threshold: of the probability.
 
     Returns:
         D dicts {"size": [h, w], "counts": bytes}.
     """
+    size = height, width
+    rule = {"rule": paste, "threshold": threshold}
     counts = [
-        _counts(*_crop(mask, box, height, width, threshold), height, width)
+        _counts(*pasting.paste_crop(mask, box, *size, **rule), *size)
         for mask, box in zip(masks, boxes)
     ]
     return [
@@ -45,13 +54,14 @@ def paste_chunks(
     height: int,
     width: int,
     *,
+    paste: str = "sampled",
     threshold: float = 0.5,
     max_bytes: int = 2**26,
 ) -> Iterator[np.ndarray]:
     """Yield bool [n, h, w], image masks of the next n detections in order.
 
     Args:
-        masks, boxes, height, width, threshold: as in `encode_masks`.
+        masks, boxes, height, width, paste, threshold: see `encode_masks`.
         max_bytes: no chunk is larger, unless it is a single mask.
     """
     step = max(max_bytes // max(height * width, 1), 1)
@@ -59,14 +69,22 @@ def paste_chunks(
         chunk = slice(first, first + step)
         pasted = np.zeros((len(masks[chunk]), height, width), bool)
         for canvas, mask, box in zip(pasted, masks[chunk], boxes[chunk]):
-            crop, left, top = _crop(mask, box, height, width, threshold)
+            crop, left, top = pasting.paste_crop(
+                mask, box, height, width, rule=paste, threshold=threshold
+            )
             columns, rows = crop.shape
             canvas[top : top + rows, left : left + columns] = crop.T
         yield pasted
 
 
 def mask_polygons(
-    masks, boxes, height: int, width: int, threshold: float = 0.5
+    masks,
+    boxes,
+    height: int,
+    width: int,
+    *,
+    paste: str = "sampled",
+    threshold: float = 0.5,
 ) -> list[list[list[float]]]:
     """Return the outlines of each mask along its pixels' edges.
 
@@ -74,14 +92,16 @@ def mask_polygons(
     polygons have no holes; holes are filled.
 
     Args:
-        masks, boxes, height, width, threshold: as in `encode_masks`.
+        masks, boxes, height, width, paste, threshold: see `encode_masks`.
 
     Returns:
         D lists of polygons [x0, y0, x1, y1, ...], pixels; empty without any.
     """
     polygons = []
     for mask, box in zip(masks, boxes):
-        crop, left, top = _crop(mask, box, height, width, threshold)
+        crop, left, top = pasting.paste_crop(
+            mask, box, height, width, rule=paste, threshold=threshold
+        )
         polygons.append(
             [
                 (points + (left, top)).ravel().tolist()
@@ -89,45 +109,6 @@ def mask_polygons(
             ]
         )
     return polygons
-
-
-def _crop(mask, box, height: int, width: int, threshold: float):
-    """Return the pixels of the box as bool [columns, rows], left and top.
-
-    Columns come first because COCO's RLE runs down the columns.
-    """
-    x1, y1, x2, y2 = (float(side) for side in box)
-    # A pixel more on each side: the mask fades out half a cell outside.
-    left, right = _window(x1, x2, width)
-    top, bottom = _window(y1, y2, height)
-    if right <= left or bottom <= top:
-        return np.zeros((0, 0), bool), 0, 0
-    padded = np.pad(np.asarray(mask, np.float32), 1)
-    rows = _interpolate(padded, y1, y2, top, bottom)  # [rows, S + 2]
-    columns = _interpolate(np.ascontiguousarray(rows.T), x1, x2, left, right)
-    return columns >= np.float32(threshold), left, top
-
-
-def _window(first: float, last: float, length: int) -> tuple[int, int]:
-    """Return the range of pixels that the box may touch; empty for none."""
-    if not last > first:
-        return 0, 0
-    start = max(int(np.floor(max(first, 0.0))) - 1, 0)
-    return start, int(np.ceil(min(last + 1.0, length)))
-
-
-def _interpolate(padded, first: float, last: float, start: int, stop: int):
-    """Return the rows of a padded mask at the centres of those pixels."""
-    size = len(padded) - 2
-    pixels = np.arange(start, stop, dtype=np.float32) + np.float32(0.5)
-    cell = (pixels - np.float32(first)) / np.float32(last - first)
-    cell = np.clip(cell * np.float32(size) + np.float32(0.5), 0, size + 1)
-    low = np.minimum(cell.astype(np.int32), size)
-    share = (cell - low).astype(np.float32)[:, None]
-    below = padded[low]
-    # Two interpolations rather than a matrix product: BLAS would wake its
-    # threads for each little mask.
-    return below + (padded[low + 1] - below) * share
 
 
 def _counts(crop, left: int, top: int, height: int, width: int):

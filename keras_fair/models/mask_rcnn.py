@@ -226,6 +226,7 @@ def _check(config: MaskRCNNConfig) -> None:
     for name, choices in (
         ("mask_head", ("fcn", "mlp")),
         ("masks", ("class", "agnostic", "softmax")),
+        ("paste", ("sampled", "integer")),
     ):
         value = getattr(config, name)
         if value not in choices:

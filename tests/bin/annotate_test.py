@@ -122,6 +122,18 @@ def test_a_mask_is_the_model_s_of_that_box_and_class(
         assert each["area"] == found.sum() > 0
 
 
+def test_masks_are_pasted_by_the_models_rule(content, images, model):
+    content["annotations"] = [thing(number) for number in range(1, 6)]
+    found = []
+    for each_model in (model, tiny_model(paste="integer")):
+        for each in content["annotations"]:
+            each.pop("segmentation", None)
+        annotator = annotator_lib.Annotator(each_model, content["categories"])
+        annotate.annotate(content, images, annotator)
+        found.append([a["segmentation"] for a in content["annotations"]])
+    assert found[0] != found[1]
+
+
 def test_masks_are_replaced_where_asked_for(content, images, annotator):
     counts = annotate.annotate(content, images, annotator, replace=True)
     assert counts == {"segmented": 5, "kept": 1}  # the crowd

@@ -95,6 +95,19 @@ def test_a_trained_model_keeps_the_rule_of_resizing(experiment):
     assert config.pixels.resize == "antialias"
 
 
+def test_masks_are_evaluated_by_the_models_rule(experiment):
+    dataset = CocoDataset.from_config(experiment.data, "val")
+    found = {}
+    for paste in ("sampled", "integer"):
+        model = tiny.mask_rcnn(score_threshold=0.0, paste=paste)
+        _, evaluator = experiments.evaluate_coco(model, dataset, experiment)
+        found[paste] = evaluator.results("segm")
+
+    sampled, integer = found["sampled"], found["integer"]
+    assert [r["score"] for r in sampled] == [r["score"] for r in integer]
+    assert sampled != integer
+
+
 @pytest.fixture
 def with_keypoints(experiment, tmp_path):
     """Return the experiment with keypoints in three corners of each box."""

@@ -9,7 +9,13 @@ from pycocotools import mask as coco_mask
 
 from keras_fair import visualization
 from keras_fair.bin import predict
-from keras_fair.config import KeypointRCNNConfig, PixelConfig, RPNConfig
+from keras_fair.config import (
+    KeypointRCNNConfig,
+    MaskRCNNConfig,
+    PixelConfig,
+    RPNConfig,
+)
+from keras_fair.evaluation import rle
 
 NAMES = tuple(f"point {number}" for number in range(17))
 
@@ -63,6 +69,29 @@ def test_keypoints_are_written_as_coco_has_them(written):
     # (24, 32) is a corner of pixels; half a pixel before it in COCO's frame.
     expected = np.tile([23.5, 31.5, 0.9], 17)
     assert record["keypoints"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_masks_are_pasted_by_the_models_rule(tmp_path):
+    class Segmenter(Person):
+        """Finds a thing of one class."""
+
+        config = MaskRCNNConfig(
+            num_classes=1,
+            class_names=("thing",),
+            pixels=Person.config.pixels,
+            paste="integer",
+        )
+
+    path = tmp_path / "grey.png"
+    Image.fromarray(np.full((64, 96, 3), 128, "uint8")).save(path)
+    predict.predict_files(Segmenter(), [str(path)], str(tmp_path), 0.5)
+    content = json.loads((tmp_path / "detections.json").read_text())
+    (record,) = content["annotations"]
+    (expected,) = rle.encode_masks(
+        left_half()[0, :1], [[0, 0, 96, 64]], 64, 96, paste="integer"
+    )
+    counts = record["segmentation"]["counts"]
+    assert counts == expected["counts"].decode("ascii")
 
 
 def test_masks_are_written_in_the_pixels_of_the_file(written):

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from keras_fair import config
-from keras_fair.checkpoints import convert, detectron2
+from keras_fair.checkpoints import convert, detectron2, detectron2_models
 from keras_fair.models import retinanet
 from tests import shared
 
@@ -33,3 +33,11 @@ def test_towers_with_normalisation_count_three_modules():
 )
 def test_what_the_config_holds_is_ignored(name):
     assert any(re.fullmatch(p, name) for p in detectron2.IGNORED)
+
+
+@pytest.mark.parametrize("name", detectron2_models.MODELS)
+def test_presets_resize_and_paste_as_detectron2(name):
+    model = detectron2_models.MODELS[name]
+    assert model.pixels.resize == "antialias"
+    if isinstance(model, config.MaskRCNNConfig):
+        assert model.paste == "sampled"

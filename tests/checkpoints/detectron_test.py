@@ -222,3 +222,14 @@ def test_a_backbone_that_detectron_lacks_is_refused():
     config = dataclasses.replace(MASK_RCNN, backbone=backbone)
     with pytest.raises(ValueError, match="Received the backbone 'resnet18'"):
         detectron.table(config)
+
+
+ZOO = {**detectron_models.MODELS, **detectron_models.SEG_EVERY_THING_MODELS}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_presets_resize_and_paste_as_detectron(name):
+    model = ZOO[name]
+    assert model.pixels.resize == "bilinear"
+    if isinstance(model, config_lib.MaskRCNNConfig):
+        assert model.paste == "integer"

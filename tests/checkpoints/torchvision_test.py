@@ -3,7 +3,7 @@ import math
 import pytest
 
 from keras_fair import config
-from keras_fair.checkpoints import convert, torchvision
+from keras_fair.checkpoints import convert, torchvision, torchvision_models
 from keras_fair.models import retinanet
 from tests import shared
 
@@ -54,3 +54,11 @@ def test_the_slots_in_use_are_coco_s_80_categories():
 )
 def test_imagenet_names_stand_without_a_prefix(path, expected):
     assert convert.their_name(path, torchvision.backbone_table()) == expected
+
+
+@pytest.mark.parametrize("name", torchvision_models.MODELS)
+def test_presets_resize_and_paste_as_torchvision(name):
+    model = torchvision_models.MODELS[name]
+    assert model.pixels.resize == "floor"
+    if isinstance(model, config.MaskRCNNConfig):
+        assert model.paste == "integer"

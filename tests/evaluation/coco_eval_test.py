@@ -81,6 +81,29 @@ SQUARES = [
 ]
 
 
+def test_masks_are_pasted_by_the_rule():
+    batch = detections([(60, 0, 100, 40, 0.7, SQUARE)])
+    batch["masks"] = np.ones((1, 2, 28, 28), "float32")
+    size = np.array([[100, 200]])
+    found = {}
+    for paste in ("sampled", "integer"):
+        evaluator = evaluation.CocoEvaluator(ground_truth(), paste=paste)
+        evaluator.update(batch, np.array([1]), size, size)
+        (found[paste],) = evaluator.results("segm")
+    area = {
+        paste: coco_mask.area(record["segmentation"])
+        for paste, record in found.items()
+    }
+    # The grown box, cut to pixels 58 to 101 and -1 to 41, without its border
+    # and what that takes of the four corners.
+    assert area == {"sampled": 40 * 40, "integer": 42 * 41 - 4}
+
+
+def test_an_unknown_rule_of_pasting_is_refused():
+    with pytest.raises(ValueError, match="Expected paste as one of"):
+        evaluation.CocoEvaluator(ground_truth(), paste="box")
+
+
 def test_average_precision_worked_out_by_hand():
     evaluator = evaluation.CocoEvaluator(ground_truth(SQUARES))
     update(

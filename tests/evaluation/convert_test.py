@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from keras_fair.evaluation import convert
+from keras_fair.evaluation import convert, rle
 
 SIZE = np.array([[100, 200]])
 
@@ -60,6 +60,20 @@ def test_masks_keep_their_runs_with_text_counts():
     image = split(rles=[[rle]])
     counts = rle["counts"].decode("ascii")
     assert image.rles == [{"size": [100, 200], "counts": counts}]
+
+
+def test_masks_are_pasted_by_the_rule():
+    batch = detections(boxes=[(3, 5, 20, 30)])
+    batch["masks"] = np.ones((1, 1, 28, 28), "float32")
+    checked = convert.check_batch(batch, np.array([5]), SIZE, 2 * SIZE)
+    for paste in ("sampled", "integer"):
+        (image,) = convert.split(checked, [3, 7], None, paste)
+        (expected,) = rle.encode_masks(
+            batch["masks"][0], [[6, 10, 40, 60]], 200, 400, paste=paste
+        )
+        assert image.rles[0]["counts"] == expected["counts"].decode("ascii")
+    (sampled,) = convert.split(checked, [3, 7], None)
+    assert sampled.rles != image.rles
 
 
 def test_a_label_without_category_id_is_refused():

@@ -84,6 +84,19 @@ def test_strings_are_pycocotools():
     ]
 
 
+def test_everything_is_of_the_rule_that_is_asked_for():
+    masks, boxes = detections(count=40)
+    arguments = (masks, boxes, HEIGHT, WIDTH)
+    (sampled,) = rle.paste_chunks(*arguments)
+    (pasted,) = rle.paste_chunks(*arguments, paste="integer", threshold=0.6)
+    assert (sampled != pasted).any((1, 2)).mean() > 0.5
+    rule = {"paste": "integer", "threshold": 0.6}
+    expected = [encode(canvas) for canvas in pasted]
+    assert rle.encode_masks(*arguments, **rule) == expected
+    for canvas, polygons in zip(pasted, rle.mask_polygons(*arguments, **rule)):
+        np.testing.assert_array_equal(fill(polygons), without_holes(canvas))
+
+
 def test_large_images_have_long_runs():
     masks = np.ones((1, 28, 28), "float32")
     box = np.array([[3000.0, 2000, 3100, 2100]])

@@ -527,7 +527,11 @@ def test_an_exported_model_needs_neither_keras_nor_this_package(
 
 @pytest.mark.parametrize(
     ("name", "choices"),
-    [("mask_head", "fcn, mlp"), ("masks", "class, agnostic, softmax")],
+    [
+        ("mask_head", "fcn, mlp"),
+        ("masks", "class, agnostic, softmax"),
+        ("paste", "sampled, integer"),
+    ],
 )
 def test_an_unknown_kind_of_mask_is_refused(name, choices):
     with pytest.raises(
