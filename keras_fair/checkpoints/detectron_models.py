@@ -9,7 +9,10 @@ pixel.
 Not the same, since ours works in one frame: there, RoIs are refined after
 scaling them to the original image, where a box has another "+1". At P7, it
 keeps RetinaNet's detections below the threshold. Heat maps of keypoints are
-enlarged with zeros beyond their border, ours repeat it.
+enlarged with zeros beyond their border, ours repeat it. Masks are pasted into
+a box that is a pixel of the original image smaller, without its last. Images
+are sampled by the factor before sizes are rounded: at the far edge, half a
+pixel beside ours at the most.
 """
 
 import dataclasses
