@@ -46,7 +46,6 @@ def get_config() -> Experiment:
             box_head_units=(256, 256),
             mask_depth=2,
             mask_filters=64,
-            mask_norm="batch",
         ),
         data=DataConfig(
             val_annotations="annotations/instances_train2017.json",
@@ -60,9 +59,9 @@ def get_config() -> Experiment:
         ),
         train=TrainConfig(
             batch_size=4,
-            steps=500,
+            steps=750,
             learning_rate=0.02,
-            drop_steps=(400,),
+            drop_steps=(600,),
             warmup_steps=50,
             warmup_factor=0.1,
             clip_norm=10.0,
