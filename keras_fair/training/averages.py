@@ -15,14 +15,15 @@ def in_place(model: keras.Model):
     """Put the averages, if there are any, in the weights' place for a while.
 
     Args:
-        model: compiled. The weights wait in the memory of the host.
+        model: compiled or not. The weights wait in the memory of the host.
     """
-    if not getattr(model.optimizer, "use_ema", False):
+    optimizer = getattr(model, "optimizer", None)
+    if not getattr(optimizer, "use_ema", False):
         yield
         return
     variables = model.trainable_variables
     weights = [ops.convert_to_numpy(variable) for variable in variables]
-    model.optimizer.finalize_variable_values(variables)
+    optimizer.finalize_variable_values(variables)
     try:
         yield
     finally:
