@@ -81,6 +81,7 @@ def test_training_writes_all_that_it_should(workdir):
     assert 0 <= float(last.split(",")[columns.index("val_AP")]) <= 1
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_the_last_checkpoint(shapes, workdir, tmp_path):
     arguments = [*TINY, f"--set=data.root={shapes}", f"--workdir={tmp_path}"]
     run(

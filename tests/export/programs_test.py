@@ -51,6 +51,7 @@ def run(program: str, *arguments: str, fails: bool = False) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_saved_model_is_written_from_a_preset(preset, tmp_path):
     output = tmp_path / "served"
     printed = run(

@@ -499,6 +499,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 @modes.only_tensorflow
 def test_an_exported_model_needs_neither_keras_nor_this_package(
     model, tmp_path
