@@ -16,7 +16,7 @@ CORE_TESTS = $(wildcard tests/ops tests/layers tests/models \
 .PHONY: help demo test test-jax lint clean
 
 help:
-	@echo "make demo      train a small detector on drawn shapes, about 5 min"
+	@echo "make demo      train a small detector on drawn shapes, some 8 min"
 	@echo "make test      run the fast tests on TensorFlow"
 	@echo "make test-jax  run the core tests on JAX, without TensorFlow"
 	@echo "make lint      check format and style"

@@ -59,13 +59,13 @@ def get_config() -> Experiment:
         ),
         train=TrainConfig(
             batch_size=8,
-            steps=800,
+            steps=600,
             learning_rate=0.02,
-            drop_steps=(600, 740),
+            drop_steps=(450, 560),
             warmup_steps=50,
             warmup_factor=0.1,
             clip_norm=10.0,
-            checkpoint_steps=400,
-            evaluate_steps=400,
+            checkpoint_steps=300,
+            evaluate_steps=300,
         ),
     )
