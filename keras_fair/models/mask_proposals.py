@@ -47,8 +47,7 @@ class MaskProposalNetwork(detector.Detector):
 
     What the paper leaves open, and where this differs:
     * A target's pixel is the share of it that the object covers, not 0 or 1:
-      boundaries then have a place between pixels. Pasted back, the targets
-      themselves recall far more (see the tests).
+      boundaries then have a place between pixels.
     * A place that several centres are near predicts the nearest one.
     * Sampled are at most a quarter positives, and negatives fill the rest of
       the 128 places; cells outside of the image take no part.

@@ -89,8 +89,10 @@ class Evaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params["epochs"]
         due = last or (self.every and (epoch + 1) % self.every == 0)
-        with averages.in_place(self.model):
-            self.report = self.evaluate(self.model) if due else None
+        self.report = None
+        if due:
+            with averages.in_place(self.model):
+                self.report = self.evaluate(self.model)
         for part, prefix in self.prefixes.items():
             report = self.report[part] if due and part else self.report
             for name in self.names:
