@@ -8,6 +8,8 @@ object, and what its mask is.
 import keras
 from keras import ops
 
+from keras_fair.layers import levels
+
 
 @keras.saving.register_keras_serializable(package="keras_fair")
 class MaskProposalHead(keras.layers.Layer):
@@ -62,13 +64,7 @@ class MaskProposalHead(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        channels = {shape[-1] for shape in input_shape.values()}
-        if len(channels) != 1:
-            raise ValueError(
-                "Expected the same number of channels on every level. "
-                f"Received: {dict(input_shape)}."
-            )
-        self.convolution.build((None, None, None, *channels))
+        self.convolution.build(levels.one_level(input_shape))
         self.objectness.build((None, None, self.filters))
         self.mask_logits.build((None, None, self.filters))
 

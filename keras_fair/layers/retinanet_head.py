@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from keras_fair.layers import levels
+
 NORMS = ("", "group")
 GROUPS = 32  # of group normalisation, as in torchvision
 
@@ -98,17 +100,11 @@ class RetinaNetHead(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        channels = {shape[-1] for shape in input_shape.values()}
-        if len(channels) != 1:
-            raise ValueError(
-                "Expected the same number of channels on every level. "
-                f"Received: {dict(input_shape)}."
-            )
         for tower, last in (
             (self.class_tower, self.class_logits),
             (self.box_tower, self.box_deltas),
         ):
-            shape = (None, None, None, *channels)
+            shape = levels.one_level(input_shape)
             for layer in [*tower, last]:
                 layer.build(shape)
                 shape = (None, None, None, self.filters)

@@ -6,6 +6,8 @@ The network is that of Faster R-CNN (Ren et al., NIPS 2015), section 3.1.
 import keras
 from keras import ops
 
+from keras_fair.layers import levels
+
 
 @keras.saving.register_keras_serializable(package="keras_fair")
 class RPNHead(keras.layers.Layer):
@@ -56,13 +58,7 @@ class RPNHead(keras.layers.Layer):
         )
 
     def build(self, input_shape):
-        channels = {shape[-1] for shape in input_shape.values()}
-        if len(channels) != 1:
-            raise ValueError(
-                "Expected the same number of channels on every level. "
-                f"Received: {dict(input_shape)}."
-            )
-        shape = (None, None, None, *channels)
+        shape = levels.one_level(input_shape)
         for layer in self.tower:
             layer.build(shape)
             shape = (None, None, None, self.filters)

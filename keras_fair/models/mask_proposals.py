@@ -14,7 +14,7 @@ from keras import ops
 from keras_fair import losses
 from keras_fair.config import MaskProposalsConfig
 from keras_fair.layers.mask_proposal_head import MaskProposalHead
-from keras_fair.models import detector, mask_places
+from keras_fair.models import detector, mask_losses, mask_places
 from keras_fair.ops import boxes, matching, nms, sampling
 from keras_fair.ops import mask_proposals as place_ops
 from keras_fair.ops import masks as mask_ops
@@ -215,13 +215,10 @@ class MaskProposalNetwork(detector.Detector):
         loss = losses.sigmoid_cross_entropy(
             targets, self.mask_logits(outputs, rows)
         )
-        counts = label == matching.POSITIVE
-        if "has_mask" in y:
-            has_mask = ops.take_along_axis(y["has_mask"], index, axis=1)
-            counts = ops.logical_and(counts, has_mask)
-        loss = ops.where(counts, ops.mean(loss, axis=(2, 3)), 0.0)
-        total = ops.maximum(ops.sum(ops.cast(counts, "float32")), 1.0)
-        return self.config.mask_loss_weight * ops.sum(loss) / total
+        mean = mask_losses.mean_of_masks(
+            loss, label == matching.POSITIVE, index, y
+        )
+        return self.config.mask_loss_weight * mean
 
     def _targets(self, outputs: dict, rows, index, y):
         """Return each place's part of its object: float32 [B, N, S, S]."""

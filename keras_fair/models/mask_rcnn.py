@@ -11,7 +11,7 @@ from keras import ops
 from keras_fair import contract, losses
 from keras_fair.config import MaskRCNNConfig
 from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
-from keras_fair.models import roi
+from keras_fair.models import mask_losses, roi
 from keras_fair.models.faster_rcnn import FasterRCNN
 from keras_fair.ops import masks as mask_ops
 
@@ -173,7 +173,6 @@ class MaskRCNN(FasterRCNN):
             y: ground truth with masks, see contract.py.
             training: whether batch normalisation learns.
         """
-        index = rois.gt_index
         padding = contract.PADDING_LABEL
         labels = ops.where(rois.positive, rois.labels, padding)
         logits = self.mask_logits(features, rois.boxes, labels, training)
@@ -187,13 +186,7 @@ class MaskRCNN(FasterRCNN):
             loss = losses.softmax_cross_entropy(inside, logits)
         else:
             loss = losses.sigmoid_cross_entropy(targets, logits)
-        counts = rois.positive
-        if "has_mask" in y:
-            has_mask = ops.take_along_axis(y["has_mask"], index, axis=1)
-            counts = ops.logical_and(counts, has_mask)
-        loss = ops.where(counts, ops.mean(loss, axis=(2, 3)), 0.0)
-        total = ops.sum(ops.cast(counts, "float32"))
-        return ops.sum(loss) / ops.maximum(total, 1.0)
+        return mask_losses.mean_of_masks(loss, rois.positive, rois.gt_index, y)
 
     def mask_targets(self, rois: roi.Rois, y):
         """Return each RoI's part of its object's mask. Section 3.1.
