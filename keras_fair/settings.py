@@ -58,6 +58,9 @@ class DataConfig:
     on_bad_record: str = "error"  # "error" or "skip" (counted and logged)
     max_images: int = 0  # 0 is all; otherwise the first so many
     keep_empty: bool = False  # train on images without objects, too
+    # Images of classes in a smaller share of the images train more often
+    # (LVIS, appendix B: 0.001); 0 is off.
+    repeat_threshold: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

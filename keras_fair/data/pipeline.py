@@ -12,7 +12,7 @@ import tensorflow as tf
 from absl import logging
 
 from keras_fair.config import DataConfig
-from keras_fair.data import datasets, examples, plan
+from keras_fair.data import datasets, examples, plan, repeat_factors
 
 
 def make_dataset(
@@ -60,9 +60,19 @@ def make_dataset(
         autograph=False,
     )
     if training:
-        rows = _training_rows(
-            shapes, config, batch_size, seed, start_step, shard
+        factors = repeat_factors.image_factors(
+            [record.labels for record in records], config.repeat_threshold
         )
+        planned = functools.partial(
+            plan.training_rows,
+            shapes,
+            config,
+            batch_size * shard[1],
+            seed,
+            start_step,
+            factors,
+        )
+        rows = _training_rows(planned, batch_size, shard[0])
         batches = _map(rows, read).batch(batch_size, drop_remainder=True)
         batches = batches.map(_replace_unreadable)
     else:
@@ -124,15 +134,12 @@ def _teaches(record, config: DataConfig) -> bool:
     return len(record.labels) > 0
 
 
-def _training_rows(shapes, config, batch_size, seed, start_step, shard):
-    """Return the data set of int32 [6] rows, this shard's only."""
-    index, count = shard
+def _training_rows(planned, batch_size: int, index: int):
+    """Return the data set of int32 [6] rows, those of one shard only."""
     mine = slice(index * batch_size, (index + 1) * batch_size)
 
     def chunks():
-        for rows in plan.training_rows(
-            shapes, config, batch_size * count, seed, start_step
-        ):
+        for rows in planned():
             yield rows[:, mine].reshape(-1, len(plan.COLUMNS))
 
     spec = tf.TensorSpec([None, len(plan.COLUMNS)], tf.int32)

@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_fair.config import DataConfig
 from keras_fair.contract import STRIDE
+from keras_fair.data import repeat_factors
 
 # One row of a plan. Sizes are pixels after resizing, canvas after padding.
 COLUMNS = (
@@ -171,7 +172,12 @@ def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):
 
 
 def training_rows(
-    shapes, config: DataConfig, batch_size: int, seed: int, start_step: int
+    shapes,
+    config: DataConfig,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    factors=None,
 ):
     """Plan batches for ever, an epoch's worth at a time.
 
@@ -185,6 +191,8 @@ def training_rows(
         batch_size: images of a step.
         seed: of the permutations, flips and sizes.
         start_step: so many batches are left out.
+        factors: float [n], how often each image is in an epoch on average;
+            None is once. See repeat_factors.py.
 
     Yields:
         int32 [k, batch_size, 6] (see `COLUMNS`), k >= 1.
@@ -192,7 +200,7 @@ def training_rows(
     waiting = np.zeros((0, len(COLUMNS)), np.int32)
     epoch, step = 0, 0
     while True:
-        drawn = _draw_epoch(shapes, config, seed, epoch)
+        drawn = _draw_epoch(shapes, config, seed, epoch, factors)
         batches, waiting = _fill(
             np.concatenate([waiting, drawn]), config.canvases, batch_size
         )
@@ -203,9 +211,16 @@ def training_rows(
             yield batches[skip:]
 
 
-def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int):
+def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int, factors):
     """Return the epoch's rows, int32 [n, 6], in their random order."""
     rng = np.random.default_rng((seed, epoch))
+    chosen = np.arange(len(shapes))
+    if factors is not None:
+        # Its own generator: factors of 1 leave the rest as it is.
+        chosen = repeat_factors.draw(
+            factors, np.random.default_rng((seed, epoch, 1))
+        )
+        shapes = shapes[chosen]
     count = len(shapes)
     order = rng.permutation(count)
     short_sides = rng.choice(np.asarray(config.short_sides), count)
@@ -214,7 +229,9 @@ def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int):
     resized = resized_shapes(
         shapes, short_sides * jitter, config.max_long_side, config.resize
     )
-    return _rows(resized, is_flipped, config)[order]
+    rows = _rows(resized, is_flipped, config)
+    rows[:, 0] = chosen
+    return rows[order]
 
 
 def _rows(resized, is_flipped, config: DataConfig):

@@ -95,6 +95,21 @@ def test_every_image_trains_equally_often(trained):
     assert counts.min() >= 160 // 21 - 2 and counts.max() <= 160 // 21 + 2
 
 
+def test_rare_classes_train_more_often(train, config):
+    rare = min(
+        range(3), key=lambda k: sum(k in r.labels for r in train.records)
+    )
+    shown = {r.image_id for r in train.records if rare in r.labels}
+    config = dataclasses.replace(config, repeat_threshold=1.0)
+    batches = take(train, config, 40, batch_size=4)
+    ids, counts = np.unique(image_ids(batches), return_counts=True)
+    is_shown = np.isin(ids, list(shown))
+    assert 0 < len(shown) < 21
+    assert counts[is_shown].mean() > counts[~is_shown].mean()
+    resumed = take(train, config, 3, batch_size=4, start_step=30)
+    assert_equal(resumed, batches[30:33])
+
+
 def test_same_seed_gives_the_same_bits(trained, train, config):
     assert_equal(take(train, config, 8, batch_size=4), trained[:8])
 
