@@ -4,12 +4,12 @@ import ast
 import dataclasses
 import importlib.util
 import json
-import os
 import pathlib
 import types
 import typing
 
 from keras_fair import config as config_lib
+from keras_fair import files
 
 
 def _folders() -> list[pathlib.Path]:
@@ -218,8 +218,4 @@ def _coerce_tuple(value, hints: tuple):
 
 def save(config, path: str) -> None:
     """Write the config as JSON, atomically."""
-    temporary = f"{path}.{os.getpid()}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(to_dict(config), file, indent=2)
-        file.write("\n")
-    os.replace(temporary, path)
+    files.write_json(path, to_dict(config), indent=2)

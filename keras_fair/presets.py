@@ -13,7 +13,7 @@ import json
 import os
 import pathlib
 
-from keras_fair import config_files
+from keras_fair import config_files, files
 from keras_fair.checkpoints import (
     convert,
     detectron2_models,
@@ -158,8 +158,4 @@ def write_origin(folder: str, name: str, weights: str) -> None:
         "sha256": digest,
         "licence": LICENCES[name.partition("/")[0]],
     }
-    path = os.path.join(folder, ORIGIN_NAME)
-    with open(f"{path}.part", "w", encoding="utf-8") as file:
-        json.dump(origin, file, indent=2)
-        file.write("\n")
-    os.replace(f"{path}.part", path)
+    files.write_json(os.path.join(folder, ORIGIN_NAME), origin, indent=2)

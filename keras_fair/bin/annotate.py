@@ -14,12 +14,12 @@ model detects, with scores, where --pseudo_labels asks for it; without
 """
 
 import collections
-import json
 import os
 
 import keras
 from absl import app, flags
 
+from keras_fair import files
 from keras_fair.bin import annotator as annotator_lib
 from keras_fair.bin import experiments
 from keras_fair.data import annotations as checks
@@ -130,15 +130,6 @@ def unlabelled(folder: str, config) -> dict:
     }
 
 
-def write_json(content: dict, path: str) -> None:
-    """Write the dict, atomically."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    os.replace(temporary, path)
-
-
 def annotate_files(
     model,
     annotations: str | None,
@@ -161,7 +152,8 @@ def annotate_files(
         replace=replace,
         min_score=min_score,
     )
-    write_json(content, output)
+    os.makedirs(os.path.dirname(os.path.abspath(output)), exist_ok=True)
+    files.write_json(output, content)
     return counts
 
 

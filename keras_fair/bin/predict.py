@@ -9,14 +9,13 @@ as COCO's x, y (0 is the middle of the first pixel) and score where the model
 has them, and `images` in it the file of each id.
 """
 
-import json
 import os
 
 import keras
 import numpy as np
 from absl import app, flags
 
-from keras_fair import visualization
+from keras_fair import files, visualization
 from keras_fair.bin import experiments
 from keras_fair.config import ProposerConfig
 from keras_fair.data import image_files, transforms
@@ -149,9 +148,7 @@ def _write_json(path: str, images: list, records: list, model) -> None:
         ],
         "annotations": records,
     }
-    with open(f"{path}.part", "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    os.replace(f"{path}.part", path)
+    files.write_json(path, content)
 
 
 def main(arguments) -> None:

@@ -6,11 +6,12 @@ so torch.load(weights_only=True) takes it.
 """
 
 import json
-import os
 import struct
 import zipfile
 
 import numpy as np
+
+from keras_fair import files
 
 # Storage types of torch and safetensors by dtype.
 DTYPES = {
@@ -39,12 +40,10 @@ def write(path: str, arrays: dict[str, np.ndarray]) -> None:
                 f"Expected {', '.join(DTYPES)} to write. Received: {name} of "
                 f"{array.dtype}."
             )
-    temporary = f"{path}.{os.getpid()}.part"
-    if str(path).endswith(".safetensors"):
-        _write_safetensors(temporary, arrays)
-    else:
-        _write_torch(temporary, arrays)
-    os.replace(temporary, path)
+    is_safetensors = str(path).endswith(".safetensors")
+    write = _write_safetensors if is_safetensors else _write_torch
+    with files.replacing(path) as part:
+        write(part, arrays)
 
 
 def _little(array: np.ndarray) -> bytes:

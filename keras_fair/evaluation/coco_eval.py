@@ -9,12 +9,12 @@ class in each image the 100 best-scored detections are looked at.
 B images of a batch.
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 
 from pycocotools import coco
 
+from keras_fair import files
 from keras_fair.evaluation import annotations, convert, pasting, scoring
 
 
@@ -157,10 +157,7 @@ class CocoEvaluator:
 
     def save(self, path: str | os.PathLike, iou_type: str = "bbox") -> None:
         """Write `results` as JSON, atomically."""
-        temporary = f"{os.fspath(path)}.{os.getpid()}.part"
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(self.results(iou_type), file)
-        os.replace(temporary, path)
+        files.write_json(path, self.results(iou_type))
 
     def summarize(self, iou_type: str = "bbox", partial: bool = False) -> dict:
         """Score everything gathered so far.

@@ -9,13 +9,12 @@ and `save` work:
     compute_losses(x, y, outputs, training)    the paper's loss terms
 """
 
-import os
 import pathlib
 
 import keras
 from keras import ops
 
-from keras_fair import config_files, contract, optimizers, presets
+from keras_fair import config_files, contract, files, optimizers, presets
 from keras_fair.layers.feature_pyramid import FeaturePyramid
 from keras_fair.models import backbones, inputs, recompute
 from keras_fair.ops import compiled
@@ -246,10 +245,9 @@ class Detector(keras.Model):
         path = pathlib.Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         config_files.save(self.config, str(path / presets.CONFIG_NAME))
-        temporary = path / f"part.{os.getpid()}.weights.h5"
         optimizer = [self.optimizer] if self.compiled else []
-        keras.saving.save_weights(self, temporary, objects_to_skip=optimizer)
-        os.replace(temporary, path / presets.WEIGHTS_NAME)
+        with files.replacing(path / presets.WEIGHTS_NAME) as part:
+            keras.saving.save_weights(self, part, objects_to_skip=optimizer)
 
     def export(self, filepath, format="tf_saved_model", **kwargs):
         """Write a SavedModel: uint8 images [B, H, W, 3] to detections.

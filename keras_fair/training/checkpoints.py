@@ -5,7 +5,6 @@ averages), and the states of the model's random generators, which Keras's own
 weights files leave out. The data's position follows from the step.
 """
 
-import os
 import pathlib
 import re
 
@@ -13,6 +12,8 @@ import h5py
 import keras
 from absl import logging
 from keras import ops
+
+from keras_fair import files
 
 NAME = re.compile(r"step-(\d{9})\.weights\.h5")
 PART = "part.*.weights.h5"
@@ -30,15 +31,13 @@ def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
     path = pathlib.Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     target = path / f"step-{step_of(model):09d}.weights.h5"
-    temporary = path / f"part.{os.getpid()}.weights.h5"
-    model.save_weights(temporary)
-    with h5py.File(temporary, "a") as file:
-        for name, state in _seeds(model).items():
-            file.create_dataset(
-                f"{SEEDS}/{name}", data=ops.convert_to_numpy(state)
-            )
-    _flush(temporary)
-    os.replace(temporary, target)
+    with files.replacing(target) as part:
+        model.save_weights(part)
+        with h5py.File(part, "a") as file:
+            for name, state in _seeds(model).items():
+                file.create_dataset(
+                    f"{SEEDS}/{name}", data=ops.convert_to_numpy(state)
+                )
     for old in [*_files(folder)[:-keep], *path.glob(PART)]:
         old.unlink(missing_ok=True)
     return target
@@ -102,12 +101,6 @@ def _restore_seeds(model: keras.Model, path: pathlib.Path) -> None:
         )
     for name, state in seeds.items():
         state.assign(found[name])
-
-
-def _flush(path: pathlib.Path) -> None:
-    """Wait until the file is on the disk: a rename may overtake it."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
 
 
 def _files(folder: str) -> list[pathlib.Path]:

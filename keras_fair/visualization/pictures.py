@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from keras_fair import files
+
 GAP = 4  # pixels between the cells of a grid
 
 
@@ -75,9 +77,5 @@ def save_image(image, path: str | os.PathLike) -> None:
             "Expected a path that ends in .png, .jpg or another format that "
             f"Pillow writes. Received: {str(path)!r}."
         )
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        as_picture(image).save(temporary, image_format)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replacing(path) as part:
+        as_picture(image).save(part, image_format)

@@ -1,0 +1,49 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_fair import files
+
+
+def test_the_file_takes_its_place_and_nothing_else_is_left(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    with files.replacing(path) as part:
+        assert part.endswith("a.png")
+        with open(part, "wb") as file:
+            file.write(b"new")
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a.png"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        files.write_json(path, {"a": 2, "b": object()})
+    assert json.loads(path.read_text("utf-8")) == {"a": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_killed_process_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    program = (
+        "import os, sys\n"
+        "from keras_fair import files\n"
+        "with files.replacing(sys.argv[1]) as part:\n"
+        "    open(part, 'w').write('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert run.returncode == -9
+    assert path.read_text() == "old"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        files.write_json(tmp_path / "missing" / "a.json", {})
