@@ -101,7 +101,7 @@ def _strongest_pixel(maps, pixels):
     every = ops.arange(fine, dtype="float32")[None]
     weights = _weights(every, fine, maps.shape[2])  # [1, 2 S, S]
     peak = _enlarge(maps, weights, weights)
-    peak = ops.argmax(ops.reshape(peak, (-1, fine * fine)), axis=1)
+    peak = _first_largest(ops.reshape(peak, (-1, fine * fine)))
     columns = _window(peak % fine, fine, pixels[:, :1])
     rows = _window(peak // fine, fine, pixels[:, 1:])
     enlarged = _enlarge(
@@ -115,10 +115,23 @@ def _strongest_pixel(maps, pixels):
     )
     enlarged = ops.where(inside, enlarged, -float("inf"))
     enlarged = ops.reshape(enlarged, (-1, WINDOW * WINDOW))
-    best = ops.argmax(enlarged, axis=1)[:, None]
+    best = _first_largest(enlarged)[:, None]
     x = ops.take_along_axis(columns, best % WINDOW, axis=1)
     y = ops.take_along_axis(rows, best // WINDOW, axis=1)
     return ops.concatenate([x, y], axis=1), ops.max(enlarged, axis=1)
+
+
+def _first_largest(values):
+    """Return argmax of float32 [N, M] along its rows, int32 [N].
+
+    LiteRT converts these operators, and not the bits that Keras's own looks
+    at to tell zero from minus zero. The values must be those of a product of
+    matrices: what XLA computes twice, may differ from itself.
+    """
+    largest = ops.max(values, axis=1, keepdims=True)
+    last = values.shape[1] - 1
+    index = ops.arange(last + 1, dtype="int32")[None]
+    return ops.min(ops.where(values == largest, index, last), axis=1)
 
 
 def _window(peak, fine: int, pixels):
