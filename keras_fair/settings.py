@@ -10,8 +10,8 @@ import dataclasses
 class SourceConfig:
     """One of several data sets that are united, joined by class names."""
 
-    kind: str = "coco"  # "coco", "voc" or "visual_genome"
-    annotations: str = ""  # coco: a json; the others: the folder of theirs
+    kind: str = "coco"  # "coco", "lvis", "voc" or "visual_genome"
+    annotations: str = ""  # coco, lvis: a json; the others: their folder
     images: str = ""  # folder; voc has its own
     split: str = ""  # voc: "Main/train"; visual_genome: "train", "val", "test"
     coco_val: str = ""  # visual_genome: COCO's val json, which decides that
@@ -47,6 +47,14 @@ class DataConfig:
     )
     horizontal_flip: bool = True
     scale_jitter: tuple[float, float] = (1.0, 1.0)  # factor, drawn per image
+    # Large-scale jitter, such as (0.1, 2.0): an image that fits the only
+    # canvas is scaled by a factor drawn from it, cut to the canvas or padded.
+    # In the place of the sides and the jitter above; evaluation keeps those.
+    large_scale_jitter: tuple[float, ...] = ()
+    random_crop: float = 1.0  # a window keeps at least so much of each side
+    color_jitter: float = 0.0  # strength, below 1; 0.4 is usual
+    copy_paste: float = 0.0  # how often objects of another image are pasted
+    mosaic: float = 0.0  # how often four images share a canvas
     max_objects: int = 100  # M of the contract; more objects is an error
     with_masks: bool = False
     mask_size: int = 112  # S of the contract

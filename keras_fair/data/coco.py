@@ -4,11 +4,13 @@ import os
 
 from keras_fair.config import DataConfig
 from keras_fair.data import annotations as checks
-from keras_fair.data import class_splits, instances, records
+from keras_fair.data import class_splits, exports, instances, records
 
 
 class CocoDataset(instances.InstanceDataset):
     """The records of one annotation file; see InstanceDataset.
+
+    What labelling tools write in COCO's shape is read, too: see exports.py.
 
     Args:
         annotations: path of an instances json.
@@ -45,4 +47,5 @@ class CocoDataset(instances.InstanceDataset):
 
     def read_content(self) -> records.Content:
         content = checks.read_json(self.path)
-        return records.Content(*(content[name] for name in checks.LISTS))
+        lists = records.Content(*(content[name] for name in checks.LISTS))
+        return exports.with_integer_ids(lists)

@@ -5,6 +5,7 @@ import os
 from keras_fair.config import DataConfig, SourceConfig
 from keras_fair.data import class_splits, instances
 from keras_fair.data.coco import CocoDataset
+from keras_fair.data.lvis import LvisDataset
 from keras_fair.data.union import UnionDataset
 from keras_fair.data.visual_genome import VisualGenomeDataset
 from keras_fair.data.voc import VocDataset
@@ -67,6 +68,8 @@ def _open(
     }
     if source.kind == "coco":
         return CocoDataset(annotations, images, **options)
+    if source.kind == "lvis":
+        return LvisDataset(annotations, images, **options)
     if source.kind == "voc":
         return VocDataset(
             annotations,
@@ -84,6 +87,6 @@ def _open(
             **options,
         )
     raise ValueError(
-        'Expected the kind of a source as "coco", "voc" or "visual_genome". '
-        f"Received: {source.kind!r}."
+        'Expected the kind of a source as "coco", "lvis", "voc" or '
+        f'"visual_genome". Received: {source.kind!r}.'
     )

@@ -14,7 +14,7 @@ from absl import logging
 from pycocotools import coco as pycoco
 
 from keras_fair.data import annotations as checks
-from keras_fair.data import class_splits, keypoints, records, rle
+from keras_fair.data import class_splits, exports, keypoints, records, rle
 
 EVERY_MASK = class_splits.MaskChoice()
 MAX_LOGGED = 20  # bad records that are logged one by one
@@ -191,9 +191,7 @@ class InstanceDataset(SkippedRecords):
                 self._refuse("image", image, fault)
 
     def _empty_record(self, image: dict) -> records.Record:
-        path = os.path.join(self.images_folder, image["file_name"])
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"no image file {path}")
+        path = exports.find_image(self.images_folder, image["file_name"])
         return records.empty_record(path, image, len(self.keypoint_names))
 
     def _read_annotations(self, annotations: list) -> None:
@@ -235,6 +233,7 @@ class InstanceDataset(SkippedRecords):
         if (
             not self.with_masks
             or not segmentation
+            or segmentation == [[]]
             or not self.mask_choice.keeps(
                 self.class_names[label], annotation["id"]
             )

@@ -84,9 +84,15 @@ def with_objects(record: Record, objects: list) -> Record:
 
 
 def complete(annotation: dict, num_keypoints: int) -> dict:
-    """Add to COCO's dict what pycocotools cannot do without."""
+    """Add to COCO's dict what pycocotools cannot do without.
+
+    An area that is absent, or not above 0, becomes the box's.
+    """
     _, _, width, height = annotation["bbox"]
-    full = {"area": width * height, "iscrowd": 0, **annotation}
+    full = {"iscrowd": 0, **annotation}
+    area = annotation.get("area")
+    if type(area) not in (int, float) or not area > 0:
+        full["area"] = width * height
     if num_keypoints:
         full["keypoints"] = full.get("keypoints") or [0, 0, 0] * num_keypoints
         labelled = sum(v > 0 for v in full["keypoints"][2::3])

@@ -103,7 +103,7 @@ def test_without_sources_it_is_coco_s_json(config):
 
 
 def test_an_unknown_kind_is_refused(config):
-    sources = (SourceConfig(kind="lvis"),)
+    sources = (SourceConfig(kind="yolo"),)
     config = dataclasses.replace(config, train_sources=sources)
-    with pytest.raises(ValueError, match="Received: 'lvis'"):
+    with pytest.raises(ValueError, match="Received: 'yolo'"):
         datasets.open_dataset(config, "train")
