@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_fair.config import FasterRCNNConfig
 from keras_fair.layers.box_head import BoxHead
-from keras_fair.models import detector, pyramid_anchors, roi, rpn
+from keras_fair.models import choices, detector, pyramid_anchors, roi, rpn
 from keras_fair.ops import roi_align
 
 
@@ -155,8 +155,4 @@ def _check(config: FasterRCNNConfig) -> None:
             f"Expected roi_max_level within P{pyramid.min_level} to "
             f"P{pyramid.max_level}. Received: {config.roi_max_level}."
         )
-    if config.box_loss not in ("smooth_l1", "giou"):
-        raise ValueError(
-            'Expected box_loss "smooth_l1" or "giou". Received: '
-            f"{config.box_loss!r}."
-        )
+    choices.check(config, box_loss=("smooth_l1", "giou"))

@@ -12,7 +12,7 @@ from keras import ops
 from keras_fair import contract
 from keras_fair.config import KeypointRCNNConfig
 from keras_fair.layers.keypoint_head import KeypointHead
-from keras_fair.models import roi
+from keras_fair.models import choices, roi
 from keras_fair.models.faster_rcnn import FasterRCNN
 from keras_fair.ops import keypoints as keypoint_ops
 
@@ -164,11 +164,7 @@ class KeypointRCNN(FasterRCNN):
 
 
 def _check(config: KeypointRCNNConfig) -> None:
-    if config.keypoint_normalizer not in ("visible", "all"):
-        raise ValueError(
-            'Expected keypoint_normalizer "visible" or "all". Received: '
-            f"{config.keypoint_normalizer!r}."
-        )
+    choices.check(config, keypoint_normalizer=("visible", "all"))
     names = config.keypoint_names
     if names and len(names) != config.num_keypoints:
         raise ValueError(

@@ -11,7 +11,7 @@ from keras import ops
 from keras_fair import contract, losses
 from keras_fair.config import MaskRCNNConfig
 from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
-from keras_fair.models import mask_losses, roi
+from keras_fair.models import choices, mask_losses, roi
 from keras_fair.models.faster_rcnn import FasterRCNN
 from keras_fair.ops import masks as mask_ops
 
@@ -41,7 +41,12 @@ class MaskRCNN(FasterRCNN):
 
     def make_heads(self) -> None:
         config = self.config
-        _check(config)
+        choices.check(
+            config,
+            mask_head=("fcn", "mlp"),
+            masks=("class", "agnostic", "softmax"),
+            paste=("sampled", "integer"),
+        )
         count = {"class": config.num_classes, "agnostic": 1}
         # Softmax masks have one more: the background of the pixel.
         count = count.get(config.masks, config.num_classes + 1)
@@ -213,17 +218,3 @@ def _shapes(part) -> list[str]:
         f"{weight.path.split('/', 1)[-1]} {tuple(weight.shape)}"
         for weight in part.weights
     ]
-
-
-def _check(config: MaskRCNNConfig) -> None:
-    for name, choices in (
-        ("mask_head", ("fcn", "mlp")),
-        ("masks", ("class", "agnostic", "softmax")),
-        ("paste", ("sampled", "integer")),
-    ):
-        value = getattr(config, name)
-        if value not in choices:
-            raise ValueError(
-                f"Expected {name} as one of {', '.join(choices)}. "
-                f"Received: {value!r}."
-            )

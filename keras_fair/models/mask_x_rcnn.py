@@ -11,6 +11,7 @@ from keras import ops
 from keras_fair.config import MaskXRCNNConfig
 from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
 from keras_fair.layers.weight_transfer import WeightTransfer
+from keras_fair.models import choices
 from keras_fair.models.mask_rcnn import MaskRCNN
 from keras_fair.ops import masks as mask_ops
 
@@ -153,19 +154,15 @@ class MaskXRCNN(MaskRCNN):
 
 
 def _check(config: MaskXRCNNConfig) -> None:
-    for name, choices in (
-        ("transfer_input", ("class", "box", "class+box", "embeddings")),
-        ("agnostic_branch", ("", "mlp", "pooled_mlp", "fcn")),
+    choices.check(
+        config,
+        transfer_input=("class", "box", "class+box", "embeddings"),
+        agnostic_branch=("", "mlp", "pooled_mlp", "fcn"),
         # The transfer takes the place of what these choose.
-        ("masks", ("class",)),
-        ("mask_head", ("fcn",)),
-    ):
-        value = getattr(config, name)
-        if value not in choices:
-            raise ValueError(
-                f"Expected {name} as one of {', '.join(map(repr, choices))}. "
-                f"Received: {value!r}."
-            )
+        masks=("class",),
+        mask_head=("fcn",),
+        paste=("sampled", "integer"),
+    )
     if config.agnostic_branch == "pooled_mlp":
         if 2 * config.mask_roi_size % POOLING:
             raise ValueError(

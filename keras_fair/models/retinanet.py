@@ -13,7 +13,7 @@ from keras import ops
 from keras_fair import contract, losses
 from keras_fair.config import RetinaNetConfig
 from keras_fair.layers.retinanet_head import RetinaNetHead
-from keras_fair.models import detector, pyramid_anchors
+from keras_fair.models import choices, detector, pyramid_anchors
 from keras_fair.ops import boxes, matching, nms
 
 
@@ -43,7 +43,11 @@ class RetinaNet(detector.Detector):
 
     def __init__(self, config, backbone=None, **kwargs):
         super().__init__(config, backbone, **kwargs)
-        _check(config)
+        choices.check(
+            config,
+            box_loss=("smooth_l1", "giou"),
+            normalizer=("batch", "ema", "image"),
+        )
         pyramid_anchors.check_levels(config.pyramid, config)
         self.head = RetinaNetHead(
             num_classes=config.num_classes,
@@ -241,16 +245,3 @@ def _without_empty(candidates, index, valid):
     key = ops.where(valid, -place, -np.inf)
     key, order = ops.top_k(key, valid.shape[1])
     return ops.take_along_axis(index, order, axis=1), key > -np.inf
-
-
-def _check(config: RetinaNetConfig) -> None:
-    if config.box_loss not in ("smooth_l1", "giou"):
-        raise ValueError(
-            'Expected box_loss "smooth_l1" or "giou". Received: '
-            f"{config.box_loss!r}."
-        )
-    if config.normalizer not in ("batch", "ema", "image"):
-        raise ValueError(
-            'Expected normalizer "batch", "ema" or "image". Received: '
-            f"{config.normalizer!r}."
-        )

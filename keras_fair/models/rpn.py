@@ -15,7 +15,7 @@ from keras import ops
 from keras_fair import contract, losses
 from keras_fair.config import ProposalConfig, RPNConfig
 from keras_fair.layers.rpn_head import RPNHead
-from keras_fair.models import detector, pyramid_anchors
+from keras_fair.models import choices, detector, pyramid_anchors
 from keras_fair.ops import boxes, matching, nms, sampling
 
 
@@ -130,11 +130,7 @@ def rpn_losses(
 
 def make_head(config: ProposalConfig, filters: int, dtype) -> RPNHead:
     """Return the layer that scores every anchor."""
-    if config.normalizer not in ("num_samples", "sampled"):
-        raise ValueError(
-            'Expected proposals.normalizer "num_samples" or "sampled". '
-            f"Received: {config.normalizer!r}."
-        )
+    choices.check(config, normalizer=("num_samples", "sampled"))
     return RPNHead(
         num_anchors=len(config.anchor_sizes[0]) * len(config.anchor_ratios),
         filters=filters,

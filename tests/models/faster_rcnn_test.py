@@ -242,7 +242,9 @@ def test_rois_of_a_level_that_is_not_there_are_refused(level):
 
 
 def test_an_unknown_box_loss_is_refused():
-    with pytest.raises(ValueError, match='box_loss "smooth_l1" or "giou"'):
+    with pytest.raises(
+        ValueError, match="box_loss as one of 'smooth_l1', 'giou'"
+    ):
         tiny.faster_rcnn(box_loss="l2")
 
 

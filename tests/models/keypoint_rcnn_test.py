@@ -253,7 +253,7 @@ def test_another_number_of_keypoints_is_refused(model, rois, truth):
 
 
 def test_an_unknown_normalizer_is_refused():
-    with pytest.raises(ValueError, match='"visible" or "all". Received: \'x\''):
+    with pytest.raises(ValueError, match="'visible', 'all'. Received: 'x'"):
         tiny.keypoint_rcnn(keypoint_normalizer="x")
 
 

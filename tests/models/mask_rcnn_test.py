@@ -529,9 +529,9 @@ def test_an_exported_model_needs_neither_keras_nor_this_package(
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
-        ("mask_head", "fcn, mlp"),
-        ("masks", "class, agnostic, softmax"),
-        ("paste", "sampled, integer"),
+        ("mask_head", "'fcn', 'mlp'"),
+        ("masks", "'class', 'agnostic', 'softmax'"),
+        ("paste", "'sampled', 'integer'"),
     ],
 )
 def test_an_unknown_kind_of_mask_is_refused(name, choices):

@@ -222,6 +222,7 @@ def test_saved_weights_are_the_same_when_read(model, tmp_path):
         ({"agnostic_branch": "big"}, "agnostic_branch as one of ''"),
         ({"masks": "agnostic"}, "masks as one of 'class'"),
         ({"mask_head": "mlp"}, "mask_head as one of 'fcn'"),
+        ({"paste": "exact"}, "paste as one of 'sampled', 'integer'"),
         (
             {"agnostic_branch": "pooled_mlp", "mask_roi_size": 7},
             "even mask_roi_size",

@@ -254,5 +254,7 @@ def test_anchors_for_another_number_of_levels_are_refused():
 
 
 def test_an_unknown_box_loss_is_refused():
-    with pytest.raises(ValueError, match='box_loss "smooth_l1" or "giou"'):
+    with pytest.raises(
+        ValueError, match="box_loss as one of 'smooth_l1', 'giou'"
+    ):
         tiny.retinanet(box_loss="l2")

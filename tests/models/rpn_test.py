@@ -264,5 +264,5 @@ def test_anchors_for_another_number_of_levels_are_refused():
 
 def test_an_unknown_normalizer_is_refused():
     proposals = tiny.proposals(normalizer="batch")
-    with pytest.raises(ValueError, match='"num_samples" or "sampled"'):
+    with pytest.raises(ValueError, match="normalizer as one of 'num_samples'"):
         RPN(tiny.rpn_config(proposals=proposals), tiny.backbone())
