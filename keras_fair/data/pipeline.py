@@ -12,7 +12,14 @@ import tensorflow as tf
 from absl import logging
 
 from keras_fair.config import DataConfig
-from keras_fair.data import datasets, examples, plan, repeat_factors
+from keras_fair.data import (
+    datasets,
+    examples,
+    plan,
+    repeat_factors,
+    tables,
+    views,
+)
 
 
 def make_dataset(
@@ -48,15 +55,18 @@ def make_dataset(
             that were not read.
     """
     _check_arguments(batch_size, start_step, shard)
+    views.check_augmentation(config)
+    if not training:
+        config = views.without_augmentation(config)
     records = _usable_records(dataset, config, training)
-    table = examples.make_table(records, dataset.keypoint_names)
+    table = tables.make_table(records, dataset.keypoint_names)
     shapes = table.shapes.numpy()
-    plan.check_sizes(shapes, config)
+    plan.check_sizes(views.possible_shapes(shapes, config), config)
     read = tf.function(
         functools.partial(
             examples.read_example, dataset=dataset, table=table, config=config
         ),
-        input_signature=[tf.TensorSpec([len(plan.COLUMNS)], tf.int32)],
+        input_signature=[tf.TensorSpec([views.row_length(config)], tf.int32)],
         autograph=False,
     )
     if training:
@@ -72,7 +82,8 @@ def make_dataset(
             start_step,
             factors,
         )
-        rows = _training_rows(planned, batch_size, shard[0])
+        length = views.row_length(config)
+        rows = _training_rows(planned, length, batch_size, shard[0])
         batches = _map(rows, read).batch(batch_size, drop_remainder=True)
         batches = batches.map(_replace_unreadable)
     else:
@@ -134,15 +145,15 @@ def _teaches(record, config: DataConfig) -> bool:
     return len(record.labels) > 0
 
 
-def _training_rows(planned, batch_size: int, index: int):
-    """Return the data set of int32 [6] rows, those of one shard only."""
+def _training_rows(planned, length: int, batch_size: int, index: int):
+    """Return the data set of int32 rows, those of one shard only."""
     mine = slice(index * batch_size, (index + 1) * batch_size)
 
     def chunks():
         for rows in planned():
-            yield rows[:, mine].reshape(-1, len(plan.COLUMNS))
+            yield rows[:, mine].reshape(-1, length)
 
-    spec = tf.TensorSpec([None, len(plan.COLUMNS)], tf.int32)
+    spec = tf.TensorSpec([None, length], tf.int32)
     chunked = tf.data.Dataset.from_generator(chunks, output_signature=spec)
     return chunked.unbatch()
 

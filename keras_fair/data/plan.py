@@ -2,7 +2,9 @@
 
 A plan knows only the images' sizes. All that is random is drawn here, from
 (seed, epoch), so a batch is the same whatever the parallelism and whichever
-step a run resumes at.
+step a run resumes at. One row is one image of a batch: its view and those of
+other images that it is composed with (views.py), C = len(views.COLUMNS)
+numbers each.
 """
 
 import dataclasses
@@ -11,17 +13,7 @@ import numpy as np
 
 from keras_fair.config import DataConfig
 from keras_fair.contract import STRIDE
-from keras_fair.data import repeat_factors
-
-# One row of a plan. Sizes are pixels after resizing, canvas after padding.
-COLUMNS = (
-    "record",  # index into the records
-    "is_flipped",  # 0 or 1
-    "height",
-    "width",
-    "canvas_height",
-    "canvas_width",
-)
+from keras_fair.data import repeat_factors, views
 
 
 def resized_shapes(shapes, short_sides, max_long_side: int, rule="bilinear"):
@@ -151,7 +143,7 @@ def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):
         shard: (index, count); every count-th image is planned.
 
     Returns:
-        A list of int32 [m, 6] (see `COLUMNS`), one for each canvas in use.
+        A list of int32 [m, C], one for each canvas in use.
 
     Raises:
         ValueError: there are fewer images than shards.
@@ -161,13 +153,15 @@ def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):
         shapes, short_side, config.max_long_side, config.resize
     )
     is_flipped = np.zeros(len(resized), np.int32)
-    rows = _rows(resized, is_flipped, config)[shard[0] :: shard[1]]
+    windows = np.concatenate([np.zeros_like(shapes), shapes], 1)
+    rows = _rows(resized, is_flipped, windows, is_flipped, config)
+    rows = rows[shard[0] :: shard[1]]
     if not len(rows):
         raise ValueError(
             f"Expected at most one shard per image. Received: shard {shard} "
             f"of {len(resized)} images."
         )
-    groups = choose_canvas(rows[:, 2:4], config.canvases)
+    groups = choose_canvas(rows[:, views.SHAPE], config.canvases)
     return [rows[groups == group] for group in np.unique(groups)]
 
 
@@ -195,9 +189,9 @@ def training_rows(
             None is once. See repeat_factors.py.
 
     Yields:
-        int32 [k, batch_size, 6] (see `COLUMNS`), k >= 1.
+        int32 [k, batch_size, V * C], k >= 1, V = views.count_views(config).
     """
-    waiting = np.zeros((0, len(COLUMNS)), np.int32)
+    waiting = np.zeros((0, views.row_length(config)), np.int32)
     epoch, step = 0, 0
     while True:
         drawn = _draw_epoch(shapes, config, seed, epoch, factors)
@@ -212,8 +206,9 @@ def training_rows(
 
 
 def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int, factors):
-    """Return the epoch's rows, int32 [n, 6], in their random order."""
+    """Return the epoch's rows, int32 [n, V * C], in random order."""
     rng = np.random.default_rng((seed, epoch))
+    all_shapes = shapes
     chosen = np.arange(len(shapes))
     if factors is not None:
         # Its own generator: factors of 1 leave the rest as it is.
@@ -223,24 +218,62 @@ def _draw_epoch(shapes, config: DataConfig, seed: int, epoch: int, factors):
         shapes = shapes[chosen]
     count = len(shapes)
     order = rng.permutation(count)
+    drawn = _draw_views(shapes, config, rng)
+    drawn[:, 0] = chosen
+    return _compose(drawn, all_shapes, config, rng)[order]
+
+
+def _draw_views(shapes, config: DataConfig, rng):
+    """Draw one view of each image, int32 [n, C]."""
+    count = len(shapes)
     short_sides = rng.choice(np.asarray(config.short_sides), count)
     jitter = rng.uniform(*config.scale_jitter, count)
     is_flipped = rng.integers(0, 2, count) * config.horizontal_flip
-    resized = resized_shapes(
-        shapes, short_sides * jitter, config.max_long_side, config.resize
+    seeds = rng.integers(0, 2**31, count)
+    windows = views.draw_windows(shapes, config.random_crop, rng)
+    sizes = windows[:, 2:]
+    if not config.large_scale_jitter:
+        resized = resized_shapes(
+            sizes, short_sides * jitter, config.max_long_side, config.resize
+        )
+        return _rows(resized, is_flipped, windows, seeds, config)
+    (canvas,) = config.canvases
+    resized = views.jittered_shapes(
+        sizes, canvas, config.large_scale_jitter, rng
     )
-    rows = _rows(resized, is_flipped, config)
-    rows[:, 0] = chosen
-    return rows[order]
+    drawn = _rows(resized, is_flipped, windows, seeds, config)
+    return views.cut(drawn, canvas, rng)
 
 
-def _rows(resized, is_flipped, config: DataConfig):
+def _compose(drawn, shapes, config: DataConfig, rng):
+    """Give each row the views of other images, int32 [n, V * C]."""
+    count, rows = len(drawn), [drawn]
+    if config.copy_paste:
+        records = rng.integers(0, len(shapes), count)
+        sources = _draw_views(shapes[records], config, rng)
+        sources[:, 0] = records
+        rows.append(views.paste_views(drawn, sources, config, rng))
+    if config.mosaic:
+        records = rng.integers(0, len(shapes), (count, views.MOSAIC_TILES))
+        records[:, 0] = drawn[:, 0]
+        tiles = _draw_views(shapes[records.ravel()], config, rng)
+        tiles[:, 0] = records.ravel()
+        tiles = tiles.reshape(count, views.MOSAIC_TILES, -1)
+        canvases = drawn[:, views.CANVAS]
+        tiles = views.mosaic_views(canvases, tiles, config, rng)
+        rows.append(tiles.reshape(count, -1))
+    return np.concatenate(rows, 1)
+
+
+def _rows(resized, is_flipped, windows, seeds, config: DataConfig):
     canvas = choose_canvas(resized, config.canvases)
     columns = [
         np.arange(len(resized))[:, None],
         is_flipped[:, None],
         resized,
         np.asarray(config.canvases)[canvas],
+        windows,
+        seeds[:, None],
     ]
     return np.concatenate(columns, 1).astype(np.int32)
 
@@ -249,10 +282,10 @@ def _fill(rows, canvases, batch_size: int):
     """Group a queue of rows into batches of one canvas each.
 
     Returns:
-        int32 [k, batch_size, 6] in the order in which they fill up, and the
-        int32 [m, 6] rows that are left, in their order.
+        int32 [k, batch_size, ...] in the order in which they fill up, and
+        the int32 [m, ...] rows that are left, in their order.
     """
-    canvas = choose_canvas(rows[:, 4:6], canvases)
+    canvas = choose_canvas(rows[:, views.CANVAS], canvases)
     batches, left = [], []
     for group in range(len(canvases)):
         members = np.flatnonzero(canvas == group)

@@ -164,7 +164,7 @@ def box_frame_masks(run_ends, splits, boxes, shape, size: int):
     shift = tf.range(tf.size(rows, tf.int64)) * shape[0] * shape[1]
     ends = tf.cast(run_ends, tf.int64)
     ends += tf.repeat(shift, tf.gather(runs, rows))
-    pixels = _grid_pixels(tf.gather(boxes, rows), shape, size)
+    pixels = grid_pixels(tf.gather(boxes, rows), shape, size)
     pixels += shift[:, None, None]
     run = tf.searchsorted(
         ends, tf.reshape(pixels, [-1]), side="right", out_type=tf.int64
@@ -176,8 +176,18 @@ def box_frame_masks(run_ends, splits, boxes, shape, size: int):
     return tf.scatter_nd(rows[:, None], masks, [count, size, size])
 
 
-def _grid_pixels(boxes, shape, size: int):
-    """Return int64 [n, S, S]: the column-major pixel under each centre."""
+def grid_pixels(boxes, shape, size: int):
+    """Return the pixels under the centres of a grid in each box.
+
+    Args:
+        boxes: float32 [n, 4], xyxy pixels.
+        shape: int [2], height and width of the image they lie in.
+        size: S, side of the grid.
+
+    Returns:
+        int64 [n, S, S], column-major.
+    """
+    shape = tf.cast(shape, tf.int64)
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
     x1, y1, x2, y2 = tf.unstack(boxes[..., None], axis=1)  # each [n, 1]
     columns = tf.cast(tf.floor(x1 + centres * (x2 - x1)), tf.int64)

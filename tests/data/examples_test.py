@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fair.config import DataConfig
-from keras_fair.data import coco, examples, transforms
+from keras_fair.data import coco, examples, tables, transforms, views
 
 CONFIG = DataConfig(
     canvases=((128, 128),), max_objects=4, with_masks=True, mask_size=10
@@ -14,8 +14,13 @@ CONFIG = DataConfig(
 
 
 def read(dataset, row, config=CONFIG):
-    """Read one row of a plan as NumPy, in a graph."""
-    table = examples.make_table(dataset.records, dataset.keypoint_names)
+    """Read one row of a plan as NumPy, in a graph.
+
+    The row goes to the canvas' width: the window is the whole image.
+    """
+    table = tables.make_table(dataset.records, dataset.keypoint_names)
+    record = dataset.records[row[0]]
+    row = [*row, 0, 0, record.height, record.width, 0]
     function = tf.function(
         lambda r: examples.read_example(r, dataset, table, config),
         autograph=False,
@@ -131,9 +136,9 @@ def test_unreadable_image_is_skipped_and_counted_once(
 
 def test_canvas_side_is_static_where_all_share_it(coco_files):
     dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
-    table = examples.make_table(dataset.records)
+    table = tables.make_table(dataset.records)
     config = dataclasses.replace(CONFIG, canvases=((128, 96), (128, 128)))
-    rows = tf.data.Dataset.from_tensors(np.zeros(6, np.int32))
+    rows = tf.data.Dataset.from_tensors(np.zeros(len(views.COLUMNS), np.int32))
     spec = rows.map(
         lambda r: examples.read_example(r, dataset, table, config)
     ).element_spec
