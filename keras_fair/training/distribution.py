@@ -53,10 +53,12 @@ def choose(name: str) -> devices.OneDevice:
 
 
 def _on_tensorflow(name: str) -> devices.OneDevice:
+    if name == "auto" and os.environ.get("TF_CONFIG"):
+        # Before anything, even a list of devices, starts TensorFlow.
+        name = "multi_worker"
     if name == "auto":
         gpus = tf.config.list_logical_devices("GPU")
         name = "mirrored" if len(gpus) > 1 else "none"
-        name = "multi_worker" if os.environ.get("TF_CONFIG") else name
     if name == "mirrored":
         return strategy.Strategy(tf.distribute.MirroredStrategy())
     if name == "multi_worker":
