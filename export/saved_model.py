@@ -1,15 +1,20 @@
 """Write a trained detector as the next version of a served model.
 
-    python export/saved_model.py --model=/runs/r50/model --output=/served/r50
+    python export/saved_model.py --model=/runs/r50/model --output=/served/r50 \
+        photos
     tensorflow_model_server --model_name=r50 --model_base_path=/served/r50
 
-In a wheel it is `python -m keras_fair.export.saved_model`. What the file can
-be asked is in docs/serving.md.
+On the first of the images that follow the flags, or are in the folders that
+do, the version is compared with the model before it appears; without any, on a
+drawn one, in which a model may find little. In a wheel it is
+`python -m keras_fair.export.saved_model`. What the file can be asked is in
+docs/serving.md.
 """
 
 from absl import app, flags
 
 from keras_fair.bin import experiments
+from keras_fair.data import image_files
 from keras_fair.models import load_preset
 from keras_fair.serving import saved_model
 
@@ -38,13 +43,20 @@ def warmup_shapes() -> tuple[tuple[int, ...], ...]:
     return tuple(shapes)
 
 
-def main(_) -> None:
+def main(arguments) -> None:
     shapes = warmup_shapes()
+    paths = image_files.find(arguments[1:]) if arguments[1:] else []
     model = load_preset(experiments.model_folder())
+    pictures = image_files.read(paths, model.config.pixels)
     path = saved_model.export_saved_model(
-        model, experiments.OUTPUT.value, VERSION.value, warmup_shapes=shapes
+        model,
+        experiments.OUTPUT.value,
+        VERSION.value,
+        (picture.pixels for picture in pictures),
+        warmup_shapes=shapes,
     )
     print(f"The SavedModel is in {path}.")
+    print("Its assets.extra/parity.json tells how it differs from the model.")
 
 
 if __name__ == "__main__":

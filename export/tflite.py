@@ -3,8 +3,9 @@
     python export/tflite.py --model=/runs/r50/model --height=320 --width=416 \
         --quantisation=int8 --output=detector.tflite photos
 
-The images that follow the flags calibrate int8 and are needed for nothing
-else. In a wheel it is `python -m keras_fair.export.tflite`. How the file is
+The images that follow the flags, or are in the folders that do, calibrate
+int8; on the first of them the file is compared with the model before it is
+kept. In a wheel it is `python -m keras_fair.export.tflite`. How the file is
 used is in docs/serving.md, and in detector.tflite.json beside it. This file is
 not called litert.py: run by path it would hide the module that TensorFlow
 looks for under that name.
@@ -12,11 +13,10 @@ looks for under that name.
 
 import os
 
-import tensorflow as tf
 from absl import flags
 
 from keras_fair.bin import experiments
-from keras_fair.data import image_files, transforms
+from keras_fair.data import image_files
 from keras_fair.models import load_preset
 from keras_fair.serving import litert
 
@@ -33,16 +33,19 @@ QUANTISATION = flags.DEFINE_enum(
 
 def main(arguments) -> None:
     paths = image_files.find(arguments[1:]) if arguments[1:] else []
+    model = load_preset(experiments.model_folder())
+    pictures = image_files.read(paths, model.config.pixels)
     output = experiments.OUTPUT.value
     litert.export_litert(
-        load_preset(experiments.model_folder()),
+        model,
         output,
         (HEIGHT.value, WIDTH.value),
         QUANTISATION.value,
-        [transforms.read_image(tf.constant(path)).numpy() for path in paths],
+        [picture.pixels for picture in pictures],
     )
     size = os.path.getsize(output)
     print(f"{output} has {size} bytes; {output}.json describes it.")
+    print(f"{output}.parity.json tells how it differs from the model.")
 
 
 if __name__ == "__main__":

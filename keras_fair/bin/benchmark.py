@@ -68,7 +68,7 @@ def make_detector(artifact: str, model_folder: str) -> Callable:
 
 
 def _litert(path: str) -> Callable:
-    runner = tf.lite.Interpreter(path).get_signature_runner(litert.SIGNATURE)
+    runner = litert.Interpreter(path).get_signature_runner(litert.SIGNATURE)
     size = runner.get_input_details()["images"]["shape"][1:3]
 
     def detect(image):

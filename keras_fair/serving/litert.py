@@ -1,23 +1,26 @@
 """A whole detector as one LiteRT file, for phones and other small machines.
 
 The file has LiteRT's builtin operators only: every interpreter runs it, also
-without TensorFlow. Beside it lies FILE.json: what goes in, what comes out, and
-the classes' names.
+without TensorFlow. Beside it lie FILE.json: what goes in, what comes out, and
+the classes' names; and FILE.parity.json, see parity.py.
 
 H x W the size that the file is for, D detections.
 """
 
-import json
-import os
 import tempfile
 from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
 
-from keras_fair import config_files
+from keras_fair import config_files, files
 from keras_fair.data import transforms
-from keras_fair.serving import endpoints, int8, saved_model
+from keras_fair.serving import endpoints, int8, parity, saved_model
+
+try:
+    from ai_edge_litert.interpreter import Interpreter
+except ImportError:  # the older one, of TensorFlow
+    Interpreter = tf.lite.Interpreter
 
 QUANTISATIONS = ("float32", "float16", "dynamic", "int8")
 SIGNATURE = "serving_default"
@@ -28,7 +31,7 @@ def export_litert(
     path: str,
     size: tuple[int, int],
     quantisation: str = "float32",
-    calibration_images: Iterable[np.ndarray] = (),
+    images: Iterable[np.ndarray] = (),
 ) -> None:
     """Write a detector for one size of canvas, and a description beside it.
 
@@ -40,16 +43,17 @@ def export_litert(
         quantisation: "float32"; "float16", of the weights, half as large;
             "dynamic", weights of a byte each; or "int8", where convolutions
             and fully connected layers compute in bytes, too (see int8.py).
-        calibration_images: uint8 [h, w, 3] of any sizes, some tens of what
-            the detector will see; for "int8" and nothing else.
+        images: uint8 [h, w, 3] of any sizes, like those that the detector
+            will see. All calibrate "int8", which takes some tens; see also
+            `certify`.
 
     Raises:
-        ValueError: an unknown quantisation, a size below 1, calibration
-            images that are missing or that nothing asks for; see also
-            endpoints.in_float32.
+        ValueError: an unknown quantisation, a size below 1, "int8" without
+            images; see also endpoints.in_float32.
+        RuntimeError: the file does not find what the model finds.
     """
-    inputs = [network_input(image, size) for image in calibration_images]
-    _check(size, quantisation, len(inputs))
+    images = list(images)
+    _check(size, quantisation, len(images))
     if quantisation == "int8":
         int8.check_installed()
     model = endpoints.in_float32(model)
@@ -63,11 +67,51 @@ def export_litert(
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         content = _convert(converter, quantisation)
     if quantisation == "int8":
+        inputs = [network_input(image, size) for image in images]
         content = int8.quantise(content, inputs, SIGNATURE)
-    _write(path, content)
+    certificate = certify(model, content, size, quantisation, images)
+    with files.replacing(path) as part, open(part, "wb") as file:
+        file.write(content)
     description = _description(model.config, size, quantisation)
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    _write(f"{path}.json", text.encode("utf-8"))
+    files.write_json(f"{path}.json", description, indent=2)
+    files.write_json(f"{path}.parity.json", certificate, indent=2)
+
+
+def certify(
+    model,
+    content: bytes,
+    size: tuple[int, int],
+    quantisation: str = "float32",
+    images: Iterable[np.ndarray] = (),
+) -> dict:
+    """Compare what a LiteRT file finds with `predict_on_batch`.
+
+    Args:
+        model: the float32 model.
+        content: of the file.
+        size: height and width of the file's canvas, pixels.
+        quantisation: of the file.
+        images: uint8 [h, w, 3] of any sizes, such as the model was trained
+            for; the first parity.NUM_IMAGES count. By default
+            parity.drawn_image, in which a model may find little.
+
+    Returns:
+        parity.certificate.
+
+    Raises:
+        RuntimeError: the two differ.
+    """
+    interpreter = Interpreter(model_content=content)
+    ask = interpreter.get_signature_runner(SIGNATURE)
+    threshold = getattr(model.config, "score_threshold", 0.0)
+    comparisons = []
+    with parity.full_precision():
+        for image in parity.chosen(images):
+            x = network_input(image, size)
+            wanted = model.predict_on_batch(x)
+            compared = parity.compare(wanted, ask(**x), max(size), threshold)
+            comparisons.append(compared)
+    return parity.certificate(comparisons, quantisation)
 
 
 def network_input(image: np.ndarray, size: tuple[int, int]) -> dict:
@@ -103,10 +147,10 @@ def _check(size, quantisation: str, num_images: int) -> None:
         raise ValueError(
             f"Expected size as height and width from 1 on. Received: {size}."
         )
-    if (num_images > 0) != (quantisation == "int8"):
+    if quantisation == "int8" and not num_images:
         raise ValueError(
-            'Expected calibration_images for quantisation="int8" and for no '
-            f"other. Received: {num_images} for {quantisation!r}."
+            'Expected images to calibrate quantisation="int8". Received none; '
+            "give some tens of those that the detector will see."
         )
 
 
@@ -155,11 +199,3 @@ def _description(config, size: tuple[int, int], quantisation: str) -> dict:
         "category_ids": config.category_ids,
         "config": config_files.to_dict(config),
     }
-
-
-def _write(path: str, content: bytes) -> None:
-    """Write a file, atomically."""
-    part = f"{path}.{os.getpid()}.part"
-    with open(part, "wb") as file:
-        file.write(content)
-    os.replace(part, path)

@@ -4,6 +4,7 @@
     FOLDER/1/assets.extra/config.json            the model's config, resolved
     FOLDER/1/assets.extra/class_names.txt        line n names label n
     FOLDER/1/assets.extra/tf_serving_warmup_requests
+    FOLDER/1/assets.extra/parity.json            see parity.py
 
 See endpoints.py for what it can be asked.
 """
@@ -12,17 +13,20 @@ import contextlib
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_fair import config_files
+from keras_fair import config_files, files
 from keras_fair.ops import compiled
-from keras_fair.serving import endpoints, warmup
+from keras_fair.serving import endpoints, parity, warmup
+from keras_fair.serving import images as image_lib
 
 CONFIG_NAME = "config.json"
 CLASS_NAMES_NAME = "class_names.txt"
+PARITY_NAME = "parity.json"
 # A VGA picture: sizes are free, so any will start up what there is to start.
 WARMUP_SHAPE = (1, 480, 640)
 
@@ -31,17 +35,20 @@ def export_saved_model(
     model,
     folder: str,
     version: int | None = None,
+    images: Iterable[np.ndarray] = (),
     *,
     warmup_shapes: tuple[tuple[int, int, int], ...] = (WARMUP_SHAPE,),
 ) -> str:
     """Write a detector as the next version of a served model.
 
-    A server that watches the folder sees a version when it is complete.
+    A server that watches the folder sees a version when it is complete, and
+    when it was shown to find what the model finds.
 
     Args:
         model: a detector; computed in float32 whatever its policy.
         folder: of the model; made where it is missing.
         version: 1 or more, not there yet; by default the next number.
+        images: uint8 [h, w, 3], see `certify`.
         warmup_shapes: (batch, height, width), pixels, of the requests that a
             server makes to itself before it answers; () for none.
 
@@ -51,6 +58,7 @@ def export_saved_model(
     Raises:
         ValueError: a version below 1; see also endpoints.in_float32.
         FileExistsError: the version is there.
+        RuntimeError: the file does not find what the model finds.
     """
     model = endpoints.in_float32(model)
     signatures = endpoints.endpoints(model)
@@ -63,7 +71,66 @@ def export_saved_model(
         names = "".join(f"{name}\n" for name in model.config.class_names)
         (extra / CLASS_NAMES_NAME).write_text(names, encoding="utf-8")
         warmup.write(str(extra), list(signatures), warmup_shapes)
+        certificate = certify(model, str(part), images)
+        files.write_json(extra / PARITY_NAME, certificate, indent=2)
     return str(target)
+
+
+def certify(model, folder: str, images: Iterable[np.ndarray] = ()) -> dict:
+    """Compare what a SavedModel answers with `predict_on_batch`.
+
+    The SavedModel is loaded as TensorFlow Serving does, and asked its
+    signature `serving_default`.
+
+    Args:
+        model: the float32 model.
+        folder: of one version.
+        images: uint8 [h, w, 3] of any sizes, such as the model was trained
+            for; the first parity.NUM_IMAGES count. By default
+            parity.drawn_image, in which a model may find little.
+
+    Returns:
+        parity.certificate.
+
+    Raises:
+        RuntimeError: the two differ.
+    """
+    threshold = getattr(model.config, "score_threshold", 0.0)
+    comparisons = []
+    with parity.full_precision(), _loaded(folder) as ask:
+        for image in parity.chosen(images):
+            x, _ = image_lib.resize(
+                tf.constant(image[None]), model.config.pixels
+            )
+            wanted = _to_callers(model.predict_on_batch(x), x, image)
+            found = ask(image[None])
+            compared = parity.compare(
+                wanted, found, max(image.shape[:2]), threshold
+            )
+            comparisons.append(compared)
+    return parity.certificate(comparisons, "float32")
+
+
+@contextlib.contextmanager
+def _loaded(folder: str) -> Iterator:
+    """Give a function of uint8 [B, h, w, 3]: what a server's session finds."""
+    graph = tf.Graph()
+    # Its own `with` would make the graph the caller's as well.
+    with contextlib.closing(tf.compat.v1.Session(graph=graph)) as session:
+        with graph.as_default():
+            found = tf.compat.v1.saved_model.load(session, ["serve"], folder)
+        signature = found.signature_def["serving_default"]
+        outputs = {k: info.name for k, info in signature.outputs.items()}
+        source = signature.inputs["images"].name
+        yield lambda images: session.run(outputs, {source: images})
+
+
+def _to_callers(found: dict, x: dict, image) -> dict:
+    """Return detections of a batch of one in the pixels of the image."""
+    shape = tf.constant([image.shape[:2]])
+    found = {name: tf.constant(value) for name, value in found.items()}
+    found = image_lib.to_callers(found, x["image_shape"], shape)
+    return {name: value.numpy() for name, value in found.items()}
 
 
 def version_folder(folder: str, version: int | None) -> pathlib.Path:
