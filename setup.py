@@ -24,6 +24,7 @@ PROGRAMS = (
     "demo",
     "evaluate",
     "predict",
+    "prepare",
     "train",
 )
 
@@ -56,6 +57,7 @@ setuptools.setup(
         "tensorflow": ["tensorflow>=2.21,<3", "tensorboard>=2.19"],
         "tensorflow-cpu": ["tensorflow-cpu>=2.21,<3", "tensorboard>=2.19"],
         "jax": ["jax>=0.10"],
+        "tfds": ["tensorflow-datasets>=4.9.10,<5"],  # for keras-fair-prepare
         "int8": ["ai-edge-litert>=2.1", "ai-edge-quantizer>=0.10", "scipy"],
         # Nothing here may require TensorFlow: the JAX tests run without it.
         "test": [
@@ -65,6 +67,7 @@ setuptools.setup(
             "pytest-xdist>=3.6",
             "ruff>=0.17,<0.18",  # the format changes between minor versions
             "setuptools>=70.1",  # the first that builds a wheel by itself
+            "tensorflow-datasets>=4.9.10,<5",
         ],
     },
     entry_points={

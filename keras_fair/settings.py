@@ -10,10 +10,12 @@ import dataclasses
 class SourceConfig:
     """One of several data sets that are united, joined by class names."""
 
-    kind: str = "coco"  # "coco", "lvis", "voc" or "visual_genome"
+    # "coco", "lvis", "voc", "visual_genome" or "tfds": prepared shards.
+    kind: str = "coco"
     annotations: str = ""  # coco, lvis: a json; the others: their folder
     images: str = ""  # folder; voc has its own
-    split: str = ""  # voc: "Main/train"; visual_genome: "train", "val", "test"
+    # voc: "Main/train"; visual_genome: "train", "val", "test"; tfds: its own.
+    split: str = ""
     coco_val: str = ""  # visual_genome: COCO's val json, which decides that
     masks: bool = True  # False: boxes alone
     class_names: tuple[str, ...] = ()  # voc: of another data set than VOC's
@@ -30,6 +32,9 @@ class DataConfig:
     train_images: str = "train2017"
     val_annotations: str = "annotations/instances_val2017.json"
     val_images: str = "val2017"
+    # Folder of a version that keras-fair-prepare wrote, with the splits
+    # "train" and "val"; in the place of all other paths.
+    prepared: str = ""
     # In the place of a split's two paths.
     train_sources: tuple[SourceConfig, ...] = ()
     val_sources: tuple[SourceConfig, ...] = ()

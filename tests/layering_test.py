@@ -49,6 +49,17 @@ MAY_IMPORT = {
         "evaluation",
         "training",
     ),
+    # Reads what data reads, for what models and ops make of it.
+    "doctor": (
+        "checkpoints.coco_categories",
+        "config",
+        "data",
+        "files",
+        "models",
+        "ops",
+        "visualization",
+        "doctor",
+    ),
     "serving": (
         "config",
         "config_files",
@@ -66,10 +77,12 @@ MAY_IMPORT["export"] = (*MAY_IMPORT, "export")
 MAY_IMPORT["configs"] = ("config",)
 # keras_fair/__init__.py offers what users need; the rest is for programs.
 MAY_IMPORT["__init__"] = tuple(
-    part for part in MAY_IMPORT if part not in ("bin", "export", "configs")
+    part
+    for part in MAY_IMPORT
+    if part not in ("bin", "doctor", "export", "configs")
 )
 
-TENSORFLOW_FOLDERS = ("data/", "serving/", "bin/", "export/")
+TENSORFLOW_FOLDERS = ("data/", "doctor/", "serving/", "bin/", "export/")
 # Annotation files and drawn shapes are NumPy, and evaluation reads them.
 # data/__init__.py runs before either.
 NO_TENSORFLOW = (
@@ -79,10 +92,13 @@ NO_TENSORFLOW = (
     "data/coco_synsets.py",
     "data/datasets.py",
     "data/exports.py",
+    "data/file_parts.py",
     "data/instances.py",
     "data/lvis.py",
+    "data/prepared.py",
     "data/records.py",
     "data/repeat_factors.py",
+    "data/tfrecords.py",
     "data/union.py",
     "data/voc.py",
     "data/visual_genome.py",
@@ -91,6 +107,7 @@ NO_TENSORFLOW = (
 # Inside a function or `if` only: both run on JAX without TensorFlow.
 DEFERRED_TENSORFLOW = (
     "training/distribution.py",
+    "training/jax_devices.py",
     "training/loop.py",
     "training/strategy.py",
     "ops/compiled.py",

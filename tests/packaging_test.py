@@ -218,6 +218,7 @@ def test_the_package_requires_what_it_imports_and_no_more():
     optional = {
         "tensorflow",
         *(n.replace("-", "_") for n in requirements("int8")),
+        *(n.replace("-", "_") for n in requirements("tfds")),
     }
 
     imported = third_party_imports(("keras_fair/", "configs/", "export/"))

@@ -6,6 +6,7 @@ from keras_fair.config import DataConfig, SourceConfig
 from keras_fair.data import class_splits, instances
 from keras_fair.data.coco import CocoDataset
 from keras_fair.data.lvis import LvisDataset
+from keras_fair.data.prepared import PreparedDataset
 from keras_fair.data.union import UnionDataset
 from keras_fair.data.visual_genome import VisualGenomeDataset
 from keras_fair.data.voc import VocDataset
@@ -16,7 +17,7 @@ Dataset = instances.InstanceDataset | UnionDataset
 def open_dataset(
     config: DataConfig, split: str, class_names: tuple[str, ...] = ()
 ) -> Dataset:
-    """Read the "train" or "val" split: one json of COCO, or a union.
+    """Read the "train" or "val" split: one json of COCO, shards or a union.
 
     Masks are withheld from training only.
 
@@ -29,6 +30,20 @@ def open_dataset(
     Raises:
         FileNotFoundError, ValueError: as the readers'.
     """
+    chosen = class_splits.MaskChoice(config.mask_classes, config.mask_rate)
+    choice = chosen if split == "train" else instances.EVERY_MASK
+    if config.prepared:
+        dataset = PreparedDataset(
+            os.path.join(config.root, config.prepared),
+            split,
+            with_masks=config.with_masks,
+            with_keypoints=config.with_keypoints,
+            on_bad_record=config.on_bad_record,
+            max_images=config.max_images,
+            mask_choice=choice,
+        )
+        chosen.among(dataset.class_names)  # refuses unknown names
+        return dataset
     if not config.train_sources and not config.val_sources:
         return CocoDataset.from_config(config, split)
     sources = {
@@ -37,8 +52,6 @@ def open_dataset(
         "val": config.val_sources
         or (_coco(config.val_annotations, config.val_images),),
     }
-    chosen = class_splits.MaskChoice(config.mask_classes, config.mask_rate)
-    choice = chosen if split == "train" else instances.EVERY_MASK
     dataset = UnionDataset(
         [_open(source, config, choice) for source in sources[split]],
         class_names,
@@ -70,6 +83,8 @@ def _open(
         return CocoDataset(annotations, images, **options)
     if source.kind == "lvis":
         return LvisDataset(annotations, images, **options)
+    if source.kind == "tfds":
+        return PreparedDataset(annotations, source.split, **options)
     if source.kind == "voc":
         return VocDataset(
             annotations,
@@ -87,6 +102,6 @@ def _open(
             **options,
         )
     raise ValueError(
-        'Expected the kind of a source as "coco", "lvis", "voc" or '
+        'Expected the kind of a source as "coco", "lvis", "tfds", "voc" or '
         f'"visual_genome". Received: {source.kind!r}.'
     )

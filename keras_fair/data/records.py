@@ -12,7 +12,7 @@ class Record:
     """One image and its objects, without crowd regions.
 
     Attributes:
-        path: of the image file.
+        path: of the image file, or of a part of one (see file_parts.py).
         image_id: the data set's own id.
         height: pixels, of the image as it is stored (before any EXIF
             rotation), which is the frame of COCO's annotations.

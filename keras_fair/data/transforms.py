@@ -7,6 +7,8 @@ no antialiased resize: what its files get is always "bilinear".
 import numpy as np
 import tensorflow as tf
 
+from keras_fair.data import file_parts
+
 RESIZE_RULES = (
     "bilinear",  # sizes rounded half up; no antialiasing (Detectron)
     "antialias",  # so, and what shrinks is averaged (Detectron2: Pillow)
@@ -22,7 +24,7 @@ def read_image(path):
     tools this ignores the EXIF orientation.
 
     Args:
-        path: string scalar.
+        path: string scalar; it may name a part of a file, see file_parts.py.
 
     Returns:
         uint8 [h, w, 3]; [0, 0, 3] where the file cannot be read or decoded.
@@ -36,8 +38,13 @@ def read_image(path):
 
 
 def _decode(path):
+    content = tf.cond(
+        tf.strings.regex_full_match(path, file_parts.PATTERN),
+        lambda: tf.numpy_function(file_parts.read, [path], tf.string),
+        lambda: tf.io.read_file(path),
+    )
     image = tf.io.decode_image(
-        tf.io.read_file(path), channels=3, expand_animations=False
+        tf.ensure_shape(content, []), channels=3, expand_animations=False
     )
     return tf.ensure_shape(image, [None, None, 3])
 
