@@ -13,6 +13,8 @@ import numpy as np
 # itself stays inside.
 BOX_TOLERANCE = 2.0
 MIN_SIDE = 0.01  # pixels; nothing is left of an object that is thinner
+MAX_ID = 2**63  # TensorFlow's int64
+MAX_PIXELS = 2**31  # masks number them in 32 bits
 LISTS = ("images", "annotations", "categories")
 
 
@@ -28,7 +30,7 @@ def read_json(path: str) -> dict:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not complete JSON ({error}). Download or write it "
             "again."
@@ -43,20 +45,35 @@ def read_json(path: str) -> dict:
     return content
 
 
+def are_finite(numbers: list) -> bool:
+    """Tell whether they are numbers; a huge integer is none, as no float."""
+    try:
+        return bool(np.isfinite(np.asarray(numbers, np.float64)).all())
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
 def check_id(record, seen) -> None:
     """Check that a record is a dict with a new integer id."""
     if not isinstance(record, dict):
         raise ValueError("expected a dict")
     if type(record.get("id")) is not int:
         raise ValueError("expected an integer id")
+    if abs(record["id"]) >= MAX_ID:
+        raise ValueError("expected an id of at most 63 bits")
     if record["id"] in seen:
         raise ValueError("duplicate id")
 
 
 def check_category(category: dict) -> None:
-    """Check a category's name."""
+    """Check a category's name, and the names of keypoints if it has any."""
     if not isinstance(category.get("name"), str):
         raise ValueError(f"expected a name: {category.get('name')!r}")
+    names = category.get("keypoints") or []
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise ValueError(f"expected keypoints as a list of names: {names!r}")
 
 
 def check_class_map(class_map, names, path: str) -> None:
@@ -78,6 +95,8 @@ def check_image(image: dict) -> None:
             raise ValueError(
                 f"expected {key} as a positive integer: {image.get(key)!r}"
             )
+    if image["height"] * image["width"] >= MAX_PIXELS:
+        raise ValueError("expected fewer than 2^31 pixels")
 
 
 def check_links(annotation: dict, image_ids, category_ids) -> None:
@@ -118,7 +137,7 @@ def read_box(bbox, height: int, width: int) -> tuple:
         raise ValueError(
             f"expected bbox as 4 numbers (x, y, width, height): {bbox!r}"
         )
-    if not np.isfinite(bbox).all():
+    if not are_finite(bbox):
         raise ValueError(f"expected finite numbers in bbox: {bbox}")
     x, y, box_width, box_height = bbox
     if box_width < 0 or box_height < 0:

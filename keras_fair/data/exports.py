@@ -84,7 +84,8 @@ def _numbers(entries: list) -> dict:
     if not names:
         return {}
     own = _own(entries)
-    numbers = [int(name) for name in names if name.isdecimal()]
+    # Of more digits than that it is no number of 63 bits.
+    numbers = [int(n) for n in names if n.isdecimal() and len(n) < 19]
     if len(set(numbers)) < len(names):
         first = max(own.values(), default=0) + 1
         numbers = range(first, first + len(names))

@@ -174,7 +174,9 @@ class InstanceDataset(SkippedRecords):
         self.class_names = tuple(class_map.get(name, name) for name in names)
         self.keypoint_names = ()
         if self.with_keypoints:
-            self.keypoint_names = keypoints.read_names(known.values())
+            self.keypoint_names = keypoints.read_names(
+                known.values(), self.path
+            )
 
     def _read_images(self, images: list, max_images: int) -> None:
         """Fill in the records, without objects, and the known ids."""

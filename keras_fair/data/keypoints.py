@@ -13,11 +13,12 @@ from keras_fair.data import annotations
 HALF_PIXEL = 0.5
 
 
-def read_names(categories: Iterable[dict]) -> tuple[str, ...]:
+def read_names(categories: Iterable[dict], path: str) -> tuple[str, ...]:
     """Return the names that the categories give their keypoints.
 
     Args:
         categories: COCO's dicts; some may be without keypoints.
+        path: of their file, for the message.
 
     Raises:
         ValueError: none has keypoints, or two have different ones.
@@ -25,9 +26,9 @@ def read_names(categories: Iterable[dict]) -> tuple[str, ...]:
     lists = {tuple(c["keypoints"]) for c in categories if c.get("keypoints")}
     if len(lists) != 1:
         raise ValueError(
-            'Expected one list "keypoints" of names in the categories, as in '
-            "COCO's person_keypoints files, to read keypoints. Received: "
-            f"{len(lists)} different lists."
+            'Expected one list "keypoints" of names in the categories of '
+            f"{path}, as in COCO's person_keypoints files, to read keypoints. "
+            f"Received: {len(lists)} different lists."
         )
     return lists.pop()
 
@@ -78,7 +79,7 @@ def read(keypoints, count: int, height: int, width: int):
         type(number) in (int, float) for number in keypoints
     ):
         raise ValueError(f"expected keypoints as numbers: {keypoints!r}")
-    if len(keypoints) != 3 * count or not np.isfinite(keypoints).all():
+    if len(keypoints) != 3 * count or not annotations.are_finite(keypoints):
         raise ValueError(
             f"expected 3 finite numbers for each of {count} keypoints: "
             f"{keypoints}"

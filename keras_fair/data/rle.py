@@ -8,6 +8,10 @@ sum to height x width. The compressed string is pycocotools' own code.
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from keras_fair.data import annotations
+
+# pycocotools needs memory for each pixel of an outline, and may crash.
+MAX_COORDINATE = 1e6  # pixels
 MAX_DIGITS = 7  # of 5 bits: enough for 32-bit counts
 
 
@@ -81,8 +85,12 @@ def _polygon_counts(polygons: list, height: int, width: int):
                 "expected polygons of at least 3 points. Received: "
                 f"{len(polygon) // 2}"
             )
-        if not _is_finite(polygon):
+        if not annotations.are_finite(polygon):
             raise ValueError("expected finite numbers in a polygon")
+        if np.abs(np.asarray(polygon, np.float64)).max() > MAX_COORDINATE:
+            raise ValueError(
+                f"expected polygons within {MAX_COORDINATE:g} pixels"
+            )
     parts = coco_mask.frPyObjects(polygons, height, width)
     merged = coco_mask.merge(parts)["counts"]
     return decode_counts(merged).astype(np.int32)
@@ -96,22 +104,17 @@ def _rle_counts(rle: dict, height: int, width: int):
             f"Received: {size}"
         )
     if isinstance(counts, str):
-        counts = decode_counts(counts.encode("utf-8"))
+        if not counts.isascii():
+            raise ValueError("the RLE string has characters that are not of it")
+        counts = decode_counts(counts.encode("ascii")).tolist()
     elif not isinstance(counts, list) or not all(
         type(count) is int for count in counts
     ):
         raise ValueError("expected RLE counts as a string or a list of ints")
-    counts = np.asarray(counts, np.int64)
-    if (counts < 0).any() or counts.sum() != height * width:
+    total = sum(counts)  # in Python, where no integer is too large
+    if total != height * width or min(counts) < 0:
         raise ValueError(
             f"expected RLE counts that sum to {height * width} pixels. "
-            f"Received: {int(counts.sum())}"
+            f"Received: {total}"
         )
-    return counts.astype(np.int32)
-
-
-def _is_finite(numbers: list) -> bool:
-    try:
-        return bool(np.isfinite(np.asarray(numbers, np.float64)).all())
-    except (TypeError, ValueError):
-        return False
+    return np.asarray(counts, np.int32)

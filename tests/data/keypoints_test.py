@@ -8,7 +8,7 @@ NAMES = ("nose", "left_eye", "right_eye")
 
 def test_names_are_those_of_the_categories_that_have_keypoints():
     person = {"name": "person", "keypoints": list(NAMES)}
-    assert keypoints.read_names([{"name": "dog"}, person, person]) == NAMES
+    assert keypoints.read_names([{"name": "dog"}, person, person], "a") == NAMES
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_names_are_those_of_the_categories_that_have_keypoints():
 def test_no_or_several_lists_of_names_are_refused(lists, count):
     categories = [{"keypoints": names} for names in lists]
     with pytest.raises(ValueError, match=f"Received: {count} different lists"):
-        keypoints.read_names(categories)
+        keypoints.read_names(categories, "people.json")
 
 
 def test_left_and_right_change_places():

@@ -1,0 +1,155 @@
+"""Check the image files, with the decoder that training has."""
+
+import collections
+import hashlib
+import os
+import pathlib
+from collections.abc import Callable
+from concurrent import futures
+from typing import NamedTuple
+
+import tensorflow as tf
+from PIL import ExifTags, Image
+
+from keras_fair.data import exports, transforms
+from keras_fair.data import image_files as data_files
+from keras_fair.doctor import findings as findings_lib
+from keras_fair.doctor import survey as survey_lib
+
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP")  # MPO is a JPEG
+PARALLEL = 8  # images that are decoded at a time; bounds the memory
+MAX_UNLISTED = 10  # names in the report
+
+
+class File(NamedTuple):
+    """What is in an image file, and what it says of itself."""
+
+    num_bytes: int
+    digest: bytes  # of the content
+    decoded: tuple[int, int]  # height and width; zeros where that fails
+    format: str  # Pillow's name of it; "" where it is no image
+    orientation: int  # EXIF's; 5 to 8 exchange height and width
+    mode: str  # Pillow's name of the kind of pixels
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+def _decoded_shape(path):
+    return tf.shape(transforms.read_image(path))[:2]
+
+
+def read(path: str) -> File:
+    """Read a file with the decoder that training has."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha1").digest()
+    decoded = tuple(_decoded_shape(tf.constant(path)).numpy().tolist())
+    try:
+        with Image.open(path) as image:
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            header = (image.format, orientation, image.mode)
+    # Pillow raises whatever it likes on damaged headers.
+    except Exception:
+        header = ("", 1, "")
+    return File(os.path.getsize(path), digest, decoded, *header)
+
+
+def check(
+    survey: survey_lib.Survey,
+    folder: str,
+    findings: findings_lib.Findings,
+    progress: Callable = lambda num_done, num_all: None,
+) -> None:
+    """Check that the files are there, whole, and of the size that is said.
+
+    Args:
+        survey: whose images' names and shapes are compared with the files.
+        folder: of the files.
+        findings: faults are added to it.
+        progress: is called with the images done and all.
+    """
+    if not os.path.isdir(folder):
+        findings.add("image-folder", folder)
+        return
+    listed = _listed(folder)
+    present = []  # (image, path)
+    for image in survey.images.values():
+        try:
+            if image.has_name:
+                path = exports.find_image(folder, image.name)
+                present.append((image, path))
+        except FileNotFoundError:
+            hint = _hint(image, listed)
+            findings.add("image-missing", hint, image=image.name)
+    _check_contents(present, findings, progress)
+    known = {os.path.realpath(path) for _, path in present}
+    rest = [name for path, name in listed.items() if path not in known]
+    if rest:
+        shown = ", ".join(rest[:MAX_UNLISTED])
+        findings.add("image-unlisted", shown, count=len(rest))
+
+
+def _listed(folder: str) -> dict[str, str]:
+    """Return the folder's image files: {real path: name in the folder}."""
+    return {
+        os.path.realpath(path): str(path.relative_to(folder))
+        for path in sorted(pathlib.Path(folder).rglob("*"))
+        if path.suffix.lower() in data_files.SUFFIXES
+    }
+
+
+def _hint(image: survey_lib.Image, listed: dict) -> str:
+    """Return where the file may be instead."""
+    wanted = pathlib.PurePath(image.name.replace("\\", "/"))
+    for name in listed.values():
+        if pathlib.PurePath(name).name.lower() == wanted.name.lower():
+            return f"is it {name}?"
+    for name in listed.values():
+        if pathlib.PurePath(name).stem.lower() == wanted.stem.lower():
+            return f"is it {name}?"
+    return ""
+
+
+def _check_contents(present: list, findings, progress: Callable) -> None:
+    """Read every file once."""
+    progress(0, len(present))
+    names = collections.defaultdict(list)  # by the content's hash
+    with futures.ThreadPoolExecutor(PARALLEL) as threads:
+        all_read = threads.map(read, [path for _, path in present])
+        for number, ((image, _), file) in enumerate(
+            zip(present, all_read), start=1
+        ):
+            _check_file(image, file, findings)
+            names[file.digest].append(image.name)
+            progress(number, len(present))
+    for first, *others in names.values():
+        for name in others:
+            findings.add("image-same", f"as {first}", image=name)
+
+
+def _check_file(image: survey_lib.Image, file: File, findings) -> None:
+    """Compare a file with its record."""
+
+    def report(code: str, detail: str = "") -> None:
+        findings.add(code, detail, image=image.name)
+
+    if not all(file.decoded):
+        if file.format and file.format not in FORMATS:
+            report("image-format", file.format)
+        else:
+            report("image-corrupt", f"{file.num_bytes} bytes")
+        return
+    if file.mode.startswith("I"):  # "I;16", or "I" of older Pillows
+        report("image-16-bit")
+    if image.shape == file.decoded:
+        if file.orientation in range(2, 9):
+            report("image-exif", f"orientation {file.orientation}")
+    elif image.shape:
+        height, width = file.decoded
+        is_turned = image.shape == (width, height)
+        if is_turned and file.orientation in range(5, 9):
+            report("image-size-turned", f"orientation {file.orientation}")
+            return
+        detail = (
+            f"the file is {width} x {height} (width x height), the record "
+            f"says {image.shape[1]} x {image.shape[0]}"
+        )
+        report("image-size-wrong", detail + ": exchanged" * is_turned)
