@@ -115,11 +115,16 @@ def _read_categories(folder: pathlib.Path) -> list[dict]:
             "Expected the features image and objects {bbox, label}, with names "
             f"of the labels. {folder} has no {LABELS}."
         )
-    names = path.read_text("utf-8").splitlines()
+    names = path.read_text("utf-8").rstrip("\n").split("\n")
     metadata = {}
     if (folder / METADATA).is_file():
         metadata = json.loads((folder / METADATA).read_text("utf-8"))
     ids = metadata.get("category_ids") or range(1, len(names) + 1)
+    if len(ids) != len(names):
+        raise ValueError(
+            f"Expected {len(ids)} names in {path}, as {METADATA} says. "
+            f"Received: {len(names)}. Copy or prepare it again."
+        )
     points = {"keypoints": metadata.get("keypoint_names", [])}
     return [{"id": i, "name": name, **points} for i, name in zip(ids, names)]
 

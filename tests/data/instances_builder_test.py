@@ -2,6 +2,8 @@ import importlib.util
 import os
 import pathlib
 import runpy
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -135,6 +137,34 @@ def test_what_fails_leaves_nothing_that_looks_complete(small, tmp_path):
     assert not folder.exists()
     os.rename(gone + "x", gone)
     assert len(read(prepare({"train": small}, tmp_path / "out").data_dir)) == 3
+
+
+KILLED = """
+import os, signal, sys
+from keras_fair.data import coco, file_parts, instances_builder
+
+def read(name, whole=file_parts.read):
+    if name.endswith("b.png"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(name)
+
+file_parts.read = read
+source = coco.CocoDataset(sys.argv[1], sys.argv[2], with_masks=True)
+instances_builder.InstancesBuilder(
+    {"train": source}, config="small", data_dir=sys.argv[3]
+).write()
+"""
+
+
+def test_a_killed_run_starts_anew(coco_files, small, tmp_path):
+    arguments = [*coco_files.write(), str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", KILLED, *arguments])
+    assert done.returncode == -signal.SIGKILL
+    folder = tmp_path / "out" / "keras_fair_instances" / "small"
+    (left,) = folder.iterdir()
+    assert left.name.startswith("incomplete")
+    found = read(prepare({"train": small}, tmp_path / "out").data_dir)
+    assert len(found) == 3
 
 
 def test_what_is_there_is_not_written_again(written, small, tmp_path):

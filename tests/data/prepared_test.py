@@ -161,6 +161,10 @@ def spoil_labels(path):
     (path / "objects-label.labels.txt").unlink()
 
 
+def spoil_names(path):
+    (path / "objects-label.labels.txt").write_text("cat\ndog\nbird\n")
+
+
 def spoil_shards(path):
     next(path.glob("*-train.tfrecord-*")).unlink()
 
@@ -182,6 +186,7 @@ def spoil_count(path):
         (spoil_split, ValueError, "a split of .*: val. Received: 'train'"),
         (spoil_format, ValueError, "file format tfrecord. .*array_record"),
         (spoil_labels, ValueError, "features image and objects"),
+        (spoil_names, ValueError, "Expected 2 names .*Received: 3"),
         (spoil_shards, FileNotFoundError, "Expected 1 files .*Received: 0"),
         (spoil_length, ValueError, "cut off .* Copy or prepare it again"),
         (spoil_count, ValueError, "Expected 4 examples .* Received: 3"),
