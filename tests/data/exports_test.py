@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_fair.config import DataConfig
-from keras_fair.data import coco, exports, pipeline, records
+from keras_fair.data import coco, exports, pipeline, records, transforms
 
 CONFIG = DataConfig(
     short_sides=(40,),
@@ -247,11 +247,8 @@ def pixels_of(coco_files, pixels, name):
     Image.fromarray(pixels).save(os.path.join(coco_files.images_folder, name))
     coco_files.content["images"][0]["file_name"] = name
     dataset = coco.CocoDataset(*coco_files.write(), max_images=1)
-    batches = pipeline.make_dataset(
-        dataset, CONFIG, batch_size=1, training=False
-    )
-    ((x, _),) = batches
-    return x["images"][0, :40, :60].numpy()
+    path = tf.constant(dataset.records[0].path)
+    return transforms.read_image(path).numpy()
 
 
 def test_grey_image_has_three_equal_channels(coco_files):
