@@ -125,9 +125,10 @@ def occlude(objects: dict, covered) -> dict:
 
 def _uncovered(boxes, covered, size: int):
     """Return uint8 [n, S, S]: the pixel under a grid's centre is seen."""
-    pixels = transforms.grid_pixels(boxes, tf.shape(covered), size)
-    seen = tf.cast(~covered, tf.uint8)
-    return tf.gather(tf.reshape(tf.transpose(seen), [-1]), pixels)
+    shape = tf.shape(covered, tf.int64)
+    row, column = transforms.grid_pixels(boxes, shape, size)
+    seen = tf.reshape(tf.cast(~covered, tf.uint8), [-1])
+    return tf.gather(seen, row * shape[1] + column)
 
 
 def _shrink(boxes, masks, visible):
@@ -150,7 +151,8 @@ def _shrink(boxes, masks, visible):
 def _margins(masks):
     """Return the empty cells left, above, right and below, float32 [n, 4]."""
     columns, rows = tf.reduce_max(masks, 1), tf.reduce_max(masks, 2)
-    lines = tf.stack([columns, rows, columns[:, ::-1], rows[:, ::-1]], 1)
+    back = [tf.reverse(lines, [1]) for lines in (columns, rows)]
+    lines = tf.stack([columns, rows, *back], 1)  # [n, 4, S]
     return tf.cast(tf.argmax(lines, -1), tf.float32)
 
 
@@ -169,17 +171,16 @@ def resample_masks(masks, boxes, new_boxes):
     corner = tf.tile(boxes[:, :2], [1, 2])
     scale = size / tf.tile(boxes[:, 2:] - boxes[:, :2], [1, 2])
     in_grid = tf.clip_by_value((new_boxes - corner) * scale, 0.0, float(size))
-    cells = transforms.grid_pixels(in_grid, [size, size], size)
-    cells = tf.reshape(cells, [-1, size * size])
-    columns = tf.reshape(tf.transpose(masks, [0, 2, 1]), [-1, size * size])
-    sampled = tf.gather(columns, cells, batch_dims=1)
-    return tf.reshape(sampled, [-1, size, size])
+    row, column = transforms.grid_pixels(in_grid, [size, size], size)
+    cells = tf.reshape(row * size + column, [-1, size * size])
+    masks = tf.reshape(masks, [-1, size * size])
+    return tf.reshape(tf.gather(masks, cells, batch_dims=1), [-1, size, size])
 
 
 def _hide_keypoints(keypoints, covered):
-    limit = tf.shape(covered)[::-1] - 1
-    places = tf.minimum(tf.cast(keypoints[..., :2], tf.int32), limit)
-    is_hidden = tf.gather_nd(covered, places[..., ::-1])
+    x, y, _ = tf.unstack(tf.cast(keypoints, tf.int32), axis=2)
+    places = tf.minimum(tf.stack([y, x], 2), tf.shape(covered) - 1)
+    is_hidden = tf.gather_nd(covered, places)
     visibility = keypoints[..., 2]
     hidden = tf.where(is_hidden, tf.minimum(visibility, 1.0), visibility)
     return tf.concat([keypoints[..., :2], hidden[..., None]], -1)

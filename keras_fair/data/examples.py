@@ -30,8 +30,13 @@ def read_example(row, dataset, table: tables.Table, config: DataConfig):
         x and y of contract.py without the batch dimension, and bool: False
         where an image file is unreadable and to be skipped.
     """
-    read = functools.partial(
-        scenes.read_scene, dataset=dataset, table=table, config=config
+    # A function of its own, so that all views share one graph.
+    read = tf.function(
+        functools.partial(
+            scenes.read_scene, dataset=dataset, table=table, config=config
+        ),
+        input_signature=[tf.TensorSpec([len(views.COLUMNS)], tf.int32)],
+        autograph=False,
     )
     view, *others = tf.unstack(
         tf.reshape(row, [views.count_views(config), len(views.COLUMNS)])
@@ -74,7 +79,7 @@ def _paste(compose, view, read, table: tables.Table, config) -> dict:
         chosen = scenes.select(source["objects"], is_chosen)
         runs = tables.object_runs(table, view[0])
         covered = windows.draw_union(runs, chosen["number"])
-        covered = scenes.view_mask(covered, view, config.resize)
+        covered = scenes.view_mask(covered, view)
         place = composition.choose_place(
             shape, tf.shape(scene["image"])[:2], seed
         )

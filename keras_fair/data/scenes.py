@@ -130,22 +130,20 @@ def select(objects: dict, is_kept) -> dict:
     return {key: tf.gather(value, rows) for key, value in objects.items()}
 
 
-def view_mask(mask, view, rule: str):
-    """Return what a view shows of a mask.
+def view_mask(mask, view):
+    """Return what a view shows of a mask, as its grids do: nearest pixels.
 
     Args:
         mask: bool [h, w], of the image file.
         view: int32 [C], see `views.COLUMNS`.
-        rule: of resizing, see transforms.py.
 
     Returns:
         bool, of the view's shape.
     """
-    image = 255 * tf.cast(mask[..., None], tf.uint8)
+    image = tf.cast(mask[..., None], tf.uint8)
     image = windows.crop_image(image, view[views.START], view[views.SIZE])
-    image = transforms.resize_image(image, view[views.SHAPE], rule)
-    image = _flip_where(view[1] == 1, image)
-    return image[..., 0] >= 128
+    image = tf.image.resize(image, view[views.SHAPE], "nearest")
+    return _flip_where(view[1] == 1, image)[..., 0] == 1
 
 
 def _flip_where(is_flipped, image):

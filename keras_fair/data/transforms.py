@@ -171,8 +171,8 @@ def box_frame_masks(run_ends, splits, boxes, shape, size: int):
     shift = tf.range(tf.size(rows, tf.int64)) * shape[0] * shape[1]
     ends = tf.cast(run_ends, tf.int64)
     ends += tf.repeat(shift, tf.gather(runs, rows))
-    pixels = grid_pixels(tf.gather(boxes, rows), shape, size)
-    pixels += shift[:, None, None]
+    row, column = grid_pixels(tf.gather(boxes, rows), shape, size)
+    pixels = column * shape[0] + row + shift[:, None, None]  # [m, S, S]
     run = tf.searchsorted(
         ends, tf.reshape(pixels, [-1]), side="right", out_type=tf.int64
     )
@@ -192,7 +192,7 @@ def grid_pixels(boxes, shape, size: int):
         size: S, side of the grid.
 
     Returns:
-        int64 [n, S, S], column-major.
+        Rows int64 [n, S, 1] and columns int64 [n, 1, S].
     """
     shape = tf.cast(shape, tf.int64)
     centres = (tf.range(size, dtype=tf.float32) + 0.5) / size
@@ -202,4 +202,4 @@ def grid_pixels(boxes, shape, size: int):
     # Rounding may put a centre on the far edge of the image.
     columns = tf.minimum(columns, shape[1] - 1)  # [n, S]
     rows = tf.minimum(rows, shape[0] - 1)
-    return columns[:, None, :] * shape[0] + rows[:, :, None]
+    return rows[:, :, None], columns[:, None, :]

@@ -66,7 +66,7 @@ def shift_boxes(boxes, start):
 
 
 def _xyxy(first, second):
-    both = tf.concat([first[::-1], second[::-1]], 0)
+    both = tf.concat([tf.reverse(side, [0]) for side in (first, second)], 0)
     return tf.cast(both, tf.float32)
 
 
@@ -128,8 +128,8 @@ def draw_union(runs: Runs, chosen):
         tf.concat([begin, end], 0),
         height * width + 1,
     )
-    inside = tf.cumsum(depth)[:-1] > 0
-    return tf.transpose(tf.reshape(inside, [width, height]))
+    depth = tf.reshape(tf.cumsum(depth)[:-1], [width, height])
+    return tf.transpose(depth) > 0
 
 
 def _ones(runs: Runs):
@@ -154,10 +154,8 @@ def crop_keypoints(keypoints, start, size):
         start: int32 [2], of the window.
         size: int32 [2], of the window.
     """
-    offset = tf.cast(tf.concat([start[::-1], [0]], 0), tf.float32)
-    moved = keypoints - offset
-    inside = (moved[..., :2] >= 0) & (
-        moved[..., :2] <= tf.cast(size[::-1], tf.float32)
-    )
+    limit = _xyxy(start, size)  # left, top, width and height
+    moved = keypoints - tf.pad(limit[:2], [[0, 1]])
+    inside = (moved[..., :2] >= 0) & (moved[..., :2] <= limit[2:])
     is_seen = tf.reduce_all(inside, -1) & (keypoints[..., 2] > 0)
     return tf.where(is_seen[..., None], moved, 0.0)

@@ -162,3 +162,112 @@ def test_keypoints_are_scaled_flipped_and_padded(coco_files, is_flipped):
         expected = [nose, left, nothing]
     np.testing.assert_array_equal(y["keypoints"], [expected, [nothing] * 3])
     assert y["keypoints"].dtype == np.float32
+
+
+AUGMENTED = dataclasses.replace(CONFIG, copy_paste=1.0, mosaic=1.0)
+NOTHING = [views.NO_VIEW, *[0] * (len(views.COLUMNS) - 1)]
+
+
+def whole(record, shape, seed=0):
+    """The view of a whole image of the files, in a shape."""
+    size = [(40, 60), (60, 40), (40, 60)][record]
+    return [record, 0, *shape, 128, 128, 0, 0, *size, seed]
+
+
+def reader(dataset, config):
+    """Return a function of a row's views, in one graph."""
+    table = tables.make_table(dataset.records, dataset.keypoint_names)
+    graph = tf.function(
+        lambda row: examples.read_example(row, dataset, table, config),
+        autograph=False,
+    )
+
+    def read_row(*rows):
+        example = graph(tf.constant(np.concatenate(rows), tf.int32))
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), example)
+
+    return read_row
+
+
+def compose(dataset, *rows, config=AUGMENTED):
+    """Read one row of several views as NumPy."""
+    return reader(dataset, config)(*rows)
+
+
+def tiles(*records):
+    shapes = [(40, 60), (40, 50), (60, 60), (60, 50)]
+    return [whole(record, shape) for record, shape in zip(records, shapes)]
+
+
+def test_window_shows_its_part_of_everything(coco_files):
+    dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    # The object with a mask is the box (10, 5, 30, 15), here cut at 20.
+    view = [0, 0, 40, 40, 128, 128, 0, 0, 20, 20, 0]
+    x, y, _ = compose(dataset, view, config=CONFIG)
+    pixels = transforms.read_image(dataset.records[0].path)[:20, :20]
+    expected = transforms.resize_image(pixels, [40, 40])
+    np.testing.assert_array_equal(x["images"][:40, :40], expected)
+    np.testing.assert_array_equal(x["image_shape"], [40, 40])
+    np.testing.assert_array_equal(y["boxes"][0], [20, 10, 40, 30])
+    # The other lies below.
+    np.testing.assert_array_equal(y["labels"], [1, -1, -1, -1])
+    assert y["masks"][0].all()
+
+
+def test_row_without_companions_is_the_image_alone(coco_files):
+    dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    view = whole(0, (80, 120))
+    alone = compose(dataset, view, config=CONFIG)
+    found = compose(dataset, view, *[NOTHING] * 5)
+    tf.nest.map_structure(np.testing.assert_array_equal, found, alone)
+
+
+def test_mosaic_takes_the_place_of_the_image(coco_files):
+    dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    x, y, _ = compose(dataset, whole(2, (80, 120)), NOTHING, *tiles(2, 0, 1, 2))
+    np.testing.assert_array_equal(x["image_shape"], [100, 110])
+    assert x["images"][:100, :110].any(-1).all()
+    np.testing.assert_array_equal(y["labels"], [1, 0, 0, -1])
+    np.testing.assert_array_equal(y["has_mask"], [1, 0, 1, 0])
+
+
+def test_four_images_with_too_many_objects_stay_alone(coco_files):
+    dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    view = whole(0, (80, 120))
+    alone = compose(dataset, view, config=CONFIG)
+    found = compose(dataset, view, NOTHING, *tiles(0, 0, 0, 2))
+    tf.nest.map_structure(np.testing.assert_array_equal, found, alone)
+
+
+@pytest.mark.parametrize("max_objects, count", [(3, 3), (2, 2)])
+def test_objects_are_pasted_as_far_as_there_is_room(
+    coco_files, max_objects, count
+):
+    dataset = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    config = dataclasses.replace(
+        CONFIG, copy_paste=1.0, max_objects=max_objects
+    )
+    read_row = reader(dataset, config)
+    target = whole(0, (80, 120))
+    plain, _, _ = read_row(target, NOTHING)
+    counts = []
+    for seed in range(6):
+        x, y, _ = read_row(target, whole(1, (60, 40), seed))
+        counts.append((y["labels"] >= 0).sum())
+        is_changed = (x["images"] != plain["images"]).any()
+        assert is_changed == (counts[-1] > 2)
+    assert max(counts) == count and min(counts) == 2
+
+
+@pytest.mark.parametrize("place", ["pasted", "tile"])
+def test_unreadable_companion_makes_a_row_unreadable(coco_files, place):
+    dataset = coco.CocoDataset(
+        *coco_files.write(), with_masks=True, on_bad_record="skip"
+    )
+    truncate(dataset.records[1].path)
+    rows = [whole(0, (80, 120)), NOTHING, *[NOTHING] * 4]
+    if place == "pasted":
+        rows[1] = whole(1, (60, 40))
+    else:
+        rows[2:] = tiles(0, 2, 1, 2)
+    assert not compose(dataset, *rows)[2]
