@@ -1,17 +1,19 @@
-"""How many images a second and core the input pipeline prepares.
+"""How many images a second of CPU time the input pipeline prepares.
 
-    python benchmarks/input_pipeline.py --root=coco_tiny --seconds=30
+    python benchmarks/input_pipeline.py --root=coco_tiny --seconds=20 \
+        --detectron2_python=/elsewhere/bin/python
 
-Reads, decodes, resizes to a short side of 800 and crops masks to their boxes,
-as a Mask R-CNN on COCO is trained, and divides by the CPU time of all threads:
-what one core does. With Detectron2 installed, its DatasetMapper does the same
-work in the same run (bitmaps of whole images, its default for Mask R-CNN).
+Reads, decodes, resizes to a short side of 800, samples masks and makes
+batches, as a Mask R-CNN on COCO is trained, and divides by the CPU time of
+all threads: what one core does, whatever else runs on the machine.
+Detectron2's DatasetMapper does the same work by turns with it (bitmaps of
+whole images, its default for Mask R-CNN; see detectron2_mapper.py).
 """
 
-import importlib.util
 import json
 import pathlib
-import resource
+import statistics
+import subprocess
 import time
 
 from absl import app, flags
@@ -21,85 +23,66 @@ from keras_fair.data import coco
 from keras_fair.data.pipeline import make_dataset
 
 ROOT = flags.DEFINE_string("root", None, "A COCO data set.", required=True)
-ANNOTATIONS = flags.DEFINE_string(
-    "annotations", "annotations/instances_train2017.json", "Below the root."
-)
-IMAGES = flags.DEFINE_string("images", "train2017", "Below the root.")
 BATCH = flags.DEFINE_integer("batch", 4, "Images of a batch.")
-SECONDS = flags.DEFINE_float("seconds", 30.0, "How long to measure.")
+SECONDS = flags.DEFINE_float("seconds", 20.0, "CPU time of a measurement.")
+ROUNDS = flags.DEFINE_integer("rounds", 1, "Measurements of each.")
 WITH_MASKS = flags.DEFINE_bool("masks", True, "With masks.")
+AUGMENTED = flags.DEFINE_bool("augmented", False, "Also every augmentation.")
+PEER = flags.DEFINE_string("detectron2_python", "", "Of its environment.")
+WARM_UP = 3  # batches
+EVERYTHING = DataConfig(
+    short_sides=(1024,),
+    max_long_side=1024,
+    canvases=((1024, 1024),),
+    large_scale_jitter=(0.1, 2.0),
+    color_jitter=0.4,
+    copy_paste=0.5,
+    mosaic=0.25,
+    with_masks=True,
+)
 
 
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def measure(batches, count) -> dict:
-    """Take batches for a while; `count` tells the images of one."""
-    batches = iter(batches)
-    for _ in range(3):
-        next(batches)
-    start, start_cpu, images = time.perf_counter(), cpu_seconds(), 0
-    while time.perf_counter() - start < SECONDS.value:
-        images += count(next(batches))
-    seconds = time.perf_counter() - start
-    cores = cpu_seconds() - start_cpu
-    return {
-        "images": images,
-        "images_per_second": round(images / seconds, 1),
-        "images_per_second_and_core": round(images / cores, 1),
-    }
-
-
-def ours() -> dict:
+def measure(config: DataConfig) -> float:
+    """Return images per CPU second."""
     root = pathlib.Path(ROOT.value)
     dataset = coco.CocoDataset(
-        str(root / ANNOTATIONS.value),
-        str(root / IMAGES.value),
-        with_masks=WITH_MASKS.value,
+        str(root / config.train_annotations),
+        str(root / config.train_images),
+        with_masks=config.with_masks,
     )
-    batches = make_dataset(
-        dataset,
-        DataConfig(with_masks=WITH_MASKS.value),
-        batch_size=BATCH.value,
-        training=True,
+    batches = iter(
+        make_dataset(dataset, config, batch_size=BATCH.value, training=True)
     )
-    return measure(batches, lambda batch: len(batch[1]["labels"]))
+    for _ in range(WARM_UP):
+        next(batches)
+    start, images = time.process_time(), 0
+    while time.process_time() - start < SECONDS.value:
+        images += len(next(batches)[1]["labels"])
+    return images / (time.process_time() - start)
 
 
-def detectron2() -> dict:
-    from detectron2.data import DatasetMapper
-    from detectron2.data import transforms as T
-    from detectron2.data.datasets import load_coco_json
-
-    root = pathlib.Path(ROOT.value)
-    records = load_coco_json(
-        str(root / ANNOTATIONS.value), str(root / IMAGES.value)
-    )
-    records = [record for record in records if record["annotations"]]
-    mapper = DatasetMapper(
-        is_train=True,
-        augmentations=[T.ResizeShortestEdge(800, 1333), T.RandomFlip()],
-        image_format="BGR",
-        use_instance_mask=WITH_MASKS.value,
-        instance_mask_format="bitmask",
-    )
-
-    def mapped():
-        while True:
-            for record in records:
-                yield mapper(record)
-
-    return measure(mapped(), lambda record: 1)
+def measure_detectron2() -> float:
+    program = pathlib.Path(__file__).with_name("detectron2_mapper.py")
+    masks = "masks" if WITH_MASKS.value else "boxes"
+    arguments = [program, ROOT.value, str(SECONDS.value), masks]
+    output = subprocess.check_output([PEER.value, *arguments], text=True)
+    return json.loads(output.splitlines()[-1])["images_per_cpu_second"]
 
 
 def main(_) -> None:
-    print(json.dumps({"keras_fair": ours()}))
-    if importlib.util.find_spec("detectron2"):
-        print(json.dumps({"detectron2": detectron2()}))
-    else:
-        print("Detectron2 is not installed here.")
+    plain = DataConfig(with_masks=WITH_MASKS.value)
+    runs = {"keras_fair": lambda: measure(plain)}
+    if AUGMENTED.value:
+        runs["keras_fair, augmented"] = lambda: measure(EVERYTHING)
+    if PEER.value:
+        runs["Detectron2"] = measure_detectron2
+    rates = {name: [] for name in runs}
+    for _ in range(ROUNDS.value):
+        for name, run in runs.items():
+            rates[name].append(run())
+    for name, found in rates.items():
+        each = ", ".join(f"{rate:.1f}" for rate in found)
+        print(f"{name}: {statistics.median(found):.1f} a second ({each})")
 
 
 if __name__ == "__main__":
