@@ -2,11 +2,11 @@
 
 Which of the two an object's mask covers, its box does not tell: only its
 class does, which is a colour. So masks for a class that never showed any need
-Mask^X R-CNN; a class-agnostic mask head can but guess. Colours fill the RGB
-cube, and every class without masks lies between classes that have them.
+Mask^X R-CNN; a class-agnostic mask head can but guess. The colours are hues
+on a circle, and every class without masks lies between two that have them.
 """
 
-import itertools
+import colorsys
 import math
 
 import numpy as np
@@ -14,20 +14,16 @@ from PIL import Image, ImageDraw
 
 from keras_fair.data import synthetic
 
-LEVELS = (20, 128, 236)  # of red, green and blue
-# Every colour but the greys.
+NUM_CLASSES = 12
 COLOURS = tuple(
-    colour
-    for colour in itertools.product(LEVELS, repeat=3)
-    if len(set(colour)) > 1
+    tuple(
+        round(255 * part)
+        for part in colorsys.hsv_to_rgb(index / NUM_CLASSES, 0.9, 0.9)
+    )
+    for index in range(NUM_CLASSES)
 )
 CLASSES = tuple("{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS)
-# Half of the classes: neighbours differ in one level of one channel.
-MASK_CLASSES = tuple(
-    name
-    for name, colour in zip(CLASSES, COLOURS)
-    if sum(map(LEVELS.index, colour)) % 2 == 0
-)
+MASK_CLASSES = CLASSES[::2]
 FORMS = ("slash", "backslash", "ring", "plus")
 SIDE = 96  # pixels of an image
 MIN_DIAMETER, MAX_DIAMETER = 30.0, 48.0  # pixels of an object
@@ -35,7 +31,7 @@ STROKE = 0.26  # of the diameter
 MAX_PAIRS = 2  # in an image
 GAP = 2.0  # pixels between pairs
 ALONE = 0.25  # of the pairs are a single object
-MIN_CONTRAST = 150.0  # between the colours of a pair, of 255 in each channel
+MIN_APART = 3  # between the classes of a pair, on the circle
 SHADE = 10.0  # standard deviation of an object's colour, of 255
 PLACEMENTS = 20  # attempts to place one pair
 
@@ -90,11 +86,11 @@ def _draw_image(recipe: dict, rng):
 
 def _labels(rng) -> list[int]:
     """Return one label, or two whose colours are far apart."""
-    first = int(rng.integers(len(COLOURS)))
+    first = int(rng.integers(NUM_CLASSES))
     if rng.uniform() < ALONE:
         return [first]
-    apart = np.linalg.norm(np.subtract(COLOURS, COLOURS[first]), axis=1)
-    return [first, int(rng.choice(np.flatnonzero(apart > MIN_CONTRAST)))]
+    step = int(rng.integers(MIN_APART, NUM_CLASSES - MIN_APART + 1))
+    return [first, (first + step) % NUM_CLASSES]
 
 
 def _free_place(taken: list, rng) -> tuple | None:

@@ -5,6 +5,7 @@ averages), and the states of the model's random generators, which Keras's own
 weights files leave out. The data's position follows from the step.
 """
 
+import contextlib
 import pathlib
 import re
 
@@ -32,7 +33,8 @@ def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
     path.mkdir(parents=True, exist_ok=True)
     target = path / f"step-{step_of(model):09d}.weights.h5"
     with files.replacing(target) as part:
-        model.save_weights(part)
+        with _no_distribution():
+            model.save_weights(part)
         with h5py.File(part, "a") as file:
             for name, state in _seeds(model).items():
                 file.create_dataset(
@@ -101,6 +103,21 @@ def _restore_seeds(model: keras.Model, path: pathlib.Path) -> None:
         )
     for name, state in seeds.items():
         state.assign(found[name])
+
+
+@contextlib.contextmanager
+def _no_distribution():
+    """Leave the scope of `keras.distribution`.
+
+    Keras makes a variable to learn what a weights file leaves out. In the
+    scope all processes would have to make it, but only one writes the file.
+    """
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)
 
 
 def _files(folder: str) -> list[pathlib.Path]:

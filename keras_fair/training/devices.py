@@ -1,6 +1,7 @@
-"""One device, or all of JAX's: how a model trains and predicts on them.
+"""One device: how a model trains and predicts on it.
 
-The strategies of tf.distribute (strategy.py) offer the same.
+The strategies of tf.distribute (strategy.py) and the devices of JAX
+(jax_devices.py) offer the same.
 """
 
 import contextlib
@@ -73,41 +74,6 @@ class OneDevice:
         return [value]
 
 
-class JaxDevices(OneDevice):
-    """JAX: `keras.distribution.DataParallel` over this machine's devices.
-
-    The compiled step sees the whole batch, so what a loss or a batch
-    normalisation counts is counted over all devices.
-    """
-
-    def __init__(self):
-        self.parallel = keras.distribution.DataParallel()
-        self.num_replicas = self.parallel.num_model_replicas
-
-    def scope(self):
-        return self.parallel.scope()
-
-    def fit(self, model, dataset, **options):
-        with self.scope():
-            super().fit(model, dataset, **options)
-
-    def predict(self, model, dataset):
-        for x, y in dataset:
-            x, y = to_numpy((x, y))
-            size = len(x["images"])
-            # The last image stands in where the devices get unequal parts.
-            whole = -(-size // self.num_replicas) * self.num_replicas
-            rows = np.minimum(np.arange(whole), size - 1)
-            with self.scope():
-                detections = model.predict_on_batch(take(x, rows))
-            yield Predicted(take(detections, slice(size)), x, y)
-
-
 def to_numpy(tree):
     """Return the tree with arrays in the place of tensors."""
     return keras.tree.map_structure(np.asarray, tree)
-
-
-def take(tree, rows):
-    """Return those rows of every array."""
-    return keras.tree.map_structure(lambda values: values[rows], tree)

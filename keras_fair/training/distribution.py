@@ -13,7 +13,7 @@ import keras
 from absl import logging
 
 from keras_fair.config import TrainConfig
-from keras_fair.training import devices, strategy
+from keras_fair.training import devices, jax_devices, strategy
 
 # The tier is for JAX, too: see layering_test.py.
 if keras.backend.backend() == "tensorflow":
@@ -26,8 +26,8 @@ def choose(name: str) -> devices.OneDevice:
     """Return the devices of that name.
 
     "auto" is multi_worker where TF_CONFIG names workers, mirrored where the
-    machine has several GPUs (on JAX: devices), else none. On JAX "mirrored"
-    and "tpu" are `keras.distribution.DataParallel` over the local devices.
+    machine has several GPUs (on JAX: devices), else none. On JAX all are
+    `keras.distribution.DataParallel`, "multi_worker" over several hosts.
 
     Args:
         name: one of `NAMES`.
@@ -47,15 +47,15 @@ def choose(name: str) -> devices.OneDevice:
             f"Expected --distribution=none on the {backend} backend. "
             f"Received: {name!r}."
         )
+    if name == "auto" and os.environ.get("TF_CONFIG"):
+        # Before anything, even a list of devices, starts the backend.
+        name = "multi_worker"
     if name == "none" or backend not in choose_on:
         return devices.OneDevice()
     return choose_on[backend](name)
 
 
 def _on_tensorflow(name: str) -> devices.OneDevice:
-    if name == "auto" and os.environ.get("TF_CONFIG"):
-        # Before anything, even a list of devices, starts TensorFlow.
-        name = "multi_worker"
     if name == "auto":
         gpus = tf.config.list_logical_devices("GPU")
         name = "mirrored" if len(gpus) > 1 else "none"
@@ -73,14 +73,10 @@ def _on_tensorflow(name: str) -> devices.OneDevice:
 
 def _on_jax(name: str) -> devices.OneDevice:
     if name == "multi_worker":
-        raise ValueError(
-            "Expected --distribution of auto, none, mirrored or tpu on the "
-            "JAX backend, which trains on one host. Received: 'multi_worker'. "
-            "Set KERAS_BACKEND=tensorflow for several."
-        )
+        return jax_devices.JaxHosts()
     if name == "auto" and keras.distribution.get_device_count() == 1:
         return devices.OneDevice()
-    return devices.JaxDevices()
+    return jax_devices.JaxDevices()
 
 
 def batch_of_process(config: TrainConfig, chosen: devices.OneDevice) -> int:

@@ -181,12 +181,6 @@ def test_an_unknown_distribution_is_refused():
         distribution.choose("many")
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX")
-def test_jax_trains_on_one_host():
-    with pytest.raises(ValueError, match="trains on one host"):
-        distribution.choose("multi_worker")
-
-
 def test_none_and_auto_on_one_device_are_plain():
     for name in ("none", "auto"):
         assert type(distribution.choose(name)) is devices.OneDevice
