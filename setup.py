@@ -22,6 +22,7 @@ PROGRAMS = (
     "benchmark",
     "convert",
     "demo",
+    "doctor",
     "evaluate",
     "predict",
     "prepare",

@@ -142,7 +142,7 @@ FAULTS = {
         NOTE,
         "Annotations without area: that of the box takes its place.",
     ),
-    "crowd-value": (ERROR, "iscrowd must be 0 or 1."),
+    "crowd-value": (ERROR, "The iscrowd of an annotation must be 0 or 1."),
     "crowd-missing": (NOTE, "Annotations without iscrowd count as 0."),
     "crowd-polygon": (
         WARNING,
@@ -247,7 +247,7 @@ FAULTS = {
     ),
     "keypoints-count": (
         WARNING,
-        "num_keypoints is not the number of labelled keypoints.",
+        "The num_keypoints of an annotation is not how many have a label.",
     ),
     # A config.
     "config-classes": (

@@ -37,11 +37,11 @@ def _decoded_shape(path):
     return tf.shape(transforms.read_image(path))[:2]
 
 
-def read(path: str) -> File:
+def read(path: str, decoded_shape: Callable = _decoded_shape) -> File:
     """Read a file with the decoder that training has."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha1").digest()
-    decoded = tuple(_decoded_shape(tf.constant(path)).numpy().tolist())
+    decoded = tuple(decoded_shape(tf.constant(path)).numpy().tolist())
     try:
         with Image.open(path) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -112,8 +112,12 @@ def _check_contents(present: list, findings, progress: Callable) -> None:
     """Read every file once."""
     progress(0, len(present))
     names = collections.defaultdict(list)  # by the content's hash
+    # Traced here, once; threads would trace it each.
+    decoded_shape = _decoded_shape.get_concrete_function()
     with futures.ThreadPoolExecutor(PARALLEL) as threads:
-        all_read = threads.map(read, [path for _, path in present])
+        all_read = threads.map(
+            lambda pair: read(pair[1], decoded_shape), present
+        )
         for number, ((image, _), file) in enumerate(
             zip(present, all_read), start=1
         ):

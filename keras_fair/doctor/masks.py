@@ -24,8 +24,8 @@ def check(
         The box around the mask, four floats, xyxy pixels; None where there
         is no mask, or a faulty one, or it covers no pixel.
     """
-    segmentation = annotation.get("segmentation")
-    if not segmentation or segmentation == [[]]:  # a box without a mask
+    segmentation = survey_lib.segmentation_of(annotation)
+    if segmentation is None:
         return None
     if isinstance(segmentation, list):
         is_sound = _check_polygons(segmentation, image.shape, report)

@@ -83,7 +83,7 @@ class ObjectChecker:
         bare = [each for each in trained if not each.has_mask]
         if bare and len(bare) < len(trained):
             self._missing["mask-missing"] = sum(
-                each.annotation.get("segmentation") in (None, [], [[]])
+                survey_lib.segmentation_of(each.annotation) is None
                 for each in bare
             )
         for code, count in self._missing.items():
@@ -197,8 +197,9 @@ class ObjectChecker:
             return
         try:
             checks.read_box(annotation.get("bbox"), *image.shape)
-            if annotation.get("segmentation") not in (None, [], [[]]):
-                rle.read_segmentation(annotation["segmentation"], *image.shape)
+            segmentation = survey_lib.segmentation_of(annotation)
+            if segmentation is not None:
+                rle.read_segmentation(segmentation, *image.shape)
             if self.survey.keypoint_names:
                 keypoint_checks.read(
                     annotation.get("keypoints"),

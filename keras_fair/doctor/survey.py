@@ -57,6 +57,12 @@ class Survey:
         return [each for each in self.objects if each.box and not each.is_crowd]
 
 
+def segmentation_of(annotation: dict):
+    """Return a segmentation, or None for what training takes as none."""
+    segmentation = annotation.get("segmentation")
+    return None if segmentation == [[]] else segmentation or None
+
+
 def is_whole(value) -> bool:
     """Tell whether a JSON value is an integer; True is none."""
     return type(value) is int

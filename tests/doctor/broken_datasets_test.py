@@ -1,13 +1,13 @@
 """The doctor names each broken variant; training refuses, skips or accepts."""
 
+import json
 import shutil
 from typing import NamedTuple
 
 import pytest
 
 from keras_fair.data.coco import CocoDataset
-from keras_fair.doctor import examination, faults
-from keras_fair.doctor import findings as findings_lib
+from keras_fair.doctor import examination, faults, page, tables
 from tests.doctor import broken_datasets
 
 # Of the doctor's further faults, only a config shows some and no variant the
@@ -25,24 +25,17 @@ WITHOUT_VARIANT = {
 class Outcome(NamedTuple):
     """What doctor and training make of a variant."""
 
-    findings: findings_lib.Findings | Exception
+    found: examination.Examination | Exception
     training: dict[str, str | Exception]  # by on_bad_record: what it did
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("good") / "images"
-    broken_datasets.write_images(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory, images):
+def outcomes(tmp_path_factory, good_images):
     """Try all variants; between tests TensorFlow forgets its kernels."""
     folder = tmp_path_factory.mktemp("broken")
     result = {}
     for name, variant in broken_datasets.VARIANTS.items():
-        files = broken_datasets.Files(folder, images)
+        files = broken_datasets.Files(folder, good_images)
         variant.plant(files)
         paths = files.write()
         result[name] = Outcome(
@@ -56,7 +49,7 @@ def outcomes(tmp_path_factory, images):
 
 def examine(annotations: str, folder: str):
     try:
-        return examination.examine(annotations, folder).findings
+        return examination.examine(annotations, folder)
     except Exception as error:
         return error
 
@@ -79,8 +72,8 @@ def train(annotations: str, folder: str, on_bad_record: str):
         return error
 
 
-def test_the_good_data_set_has_no_fault(tmp_path, images):
-    paths = broken_datasets.Files(tmp_path, images).write()
+def test_the_good_data_set_has_no_fault(files):
+    paths = files.write()
     assert not examination.examine(*paths).findings.listed()
     assert train(*paths, "error") == "accepted"
 
@@ -93,17 +86,28 @@ def test_more_than_two_hundred_variants_show_every_fault():
 
 @pytest.mark.parametrize("name", broken_datasets.VARIANTS)
 def test_the_doctor_names_the_fault(name, outcomes):
-    findings = outcomes[name].findings
-    assert isinstance(findings, findings_lib.Findings), repr(findings)
+    found = outcomes[name].found
+    assert isinstance(found, examination.Examination), repr(found)
     code = broken_datasets.VARIANTS[name].code
-    assert code in findings.counts, findings.listed()
+    assert code in found.findings.counts, found.findings.listed()
+    assert code in tables.as_text(found, [], None)
+    assert code in json.dumps(tables.as_json(found, [], None))
 
 
 @pytest.mark.parametrize("name", broken_datasets.VARIANTS)
 def test_training_reads_refuses_or_skips(name, outcomes):
     """No error but one that names the file, and none that is no error here."""
-    findings, training = outcomes[name]
+    found, training = outcomes[name]
     assert training["error"] in ("refused", "accepted")
     assert training["skip"] in ("refused", "skipped", "accepted")
     if training["error"] == "refused":
-        assert findings.num(faults.ERROR)
+        assert found.findings.num(faults.ERROR)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", broken_datasets.VARIANTS)
+def test_each_variant_has_a_page(name, files):
+    broken_datasets.VARIANTS[name].plant(files)
+    found = examination.examine(*files.write())
+    html = page.as_html(found, [], None)
+    assert broken_datasets.VARIANTS[name].code in html
