@@ -47,8 +47,10 @@ class PreparedDataset(instances.InstanceDataset):
             FileNotFoundError: no such data set, or shards of it are missing.
             ValueError: other features, no such split, or a broken shard.
         """
+        shards = _find_shards(self._folder, self._split)
+        categories = _read_categories(self._folder)
         examples, faults = [], []
-        for path, length in _find_shards(self._folder, self._split).items():
+        for path, length in shards.items():
             content, all_features = _read_shard(path, length)
             for number, features in enumerate(all_features):
                 try:
@@ -57,7 +59,6 @@ class PreparedDataset(instances.InstanceDataset):
                     name = f"{path.name}, example {number}"
                     faults.append(records.Fault("image", name, ValueError(e)))
         examples.sort(key=lambda example: example.index)
-        categories = _read_categories(self._folder)
         return records.Content(
             *_number(examples, categories), categories, faults
         )
@@ -147,9 +148,9 @@ def _read_shard(path: pathlib.Path, length: int) -> tuple:
 
 
 def _read_example(path: pathlib.Path, content, features: dict) -> _Example:
-    if "image" not in features:
+    part, *others = _parts(features, "image") or [None]
+    if part is None or others:
         raise ValueError(f"no feature image; there are {sorted(features)}")
-    (part,) = features["image"]
     width, height = _image_size(content, part)
     image = {
         "id": _first_integer(features, "image/id"),
@@ -176,17 +177,29 @@ def _image_size(content, part: slice) -> tuple[int, int]:
     raise ValueError("corrupt image")
 
 
-def _first_integer(features: dict, name: str) -> int | None:
+def _parts(features: dict, name: str) -> list[slice]:
+    """Return where the bytes of a feature are; [] if it is none of bytes."""
     values = features.get(name)
-    is_integer = isinstance(values, np.ndarray) and values.dtype == np.int64
-    return int(values[0]) if is_integer and values.size else None
+    return values if isinstance(values, list) else []
+
+
+def _numbers(features: dict, name: str):
+    """Return a feature as an array; empty if it is none of numbers."""
+    values = features.get(name)
+    return values if isinstance(values, np.ndarray) else np.zeros(0, np.float32)
+
+
+def _first_integer(features: dict, name: str) -> int | None:
+    values = _numbers(features, name)
+    is_integer = values.dtype == np.int64 and values.size
+    return int(values[0]) if is_integer else None
 
 
 def _read_objects(content, features: dict, height: int, width: int) -> list:
     """Return COCO's dicts, with what features there are."""
 
     def column(name: str) -> list:
-        return features.get(f"objects/{name}", np.zeros(0)).tolist()
+        return _numbers(features, f"objects/{name}").tolist()
 
     labels = column("label")
     columns = {
@@ -199,7 +212,7 @@ def _read_objects(content, features: dict, height: int, width: int) -> list:
             {"size": [height, width], "counts": content[part].decode("ascii")}
             if part.stop > part.start
             else None
-            for part in features.get("objects/counts", [])
+            for part in _parts(features, "objects/counts")
         ],
     }
     if column("keypoints"):
@@ -212,12 +225,10 @@ def _read_objects(content, features: dict, height: int, width: int) -> list:
 
 def _read_boxes(features: dict, height: int, width: int):
     """Return float64 [n, 4], x, y, width and height in pixels."""
-    nothing = np.zeros(0, np.float32)
-    if "objects/pixel_box" in features:
-        corners = features["objects/pixel_box"].reshape(-1, 4)
-        corners = corners.astype(np.float64)
-    else:  # y1, x1, y2, x2 of the convention, 0 to 1
-        boxes = features.get("objects/bbox", nothing).reshape(-1, 4)
+    corners = _numbers(features, "objects/pixel_box").reshape(-1, 4)
+    corners = corners.astype(np.float64)
+    if not len(corners):  # y1, x1, y2, x2 of the convention, 0 to 1
+        boxes = _numbers(features, "objects/bbox").reshape(-1, 4)
         corners = boxes[:, [1, 0, 3, 2]] * np.float64([width, height] * 2)
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
 
