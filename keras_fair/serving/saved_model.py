@@ -99,13 +99,11 @@ def certify(model, folder: str, images: Iterable[np.ndarray] = ()) -> dict:
     comparisons = []
     with parity.full_precision(), _loaded(folder) as ask:
         for image in parity.chosen(images):
-            x, _ = image_lib.resize(
-                tf.constant(image[None]), model.config.pixels
-            )
-            wanted = _to_callers(model.predict_on_batch(x), x, image)
-            found = ask(image[None])
             compared = parity.compare(
-                wanted, found, max(image.shape[:2]), threshold
+                predict(model, image),
+                ask(image[None]),
+                max(image.shape[:2]),
+                threshold,
             )
             comparisons.append(compared)
     return parity.certificate(comparisons, "float32")
@@ -125,11 +123,24 @@ def _loaded(folder: str) -> Iterator:
         yield lambda images: session.run(outputs, {source: images})
 
 
-def _to_callers(found: dict, x: dict, image) -> dict:
-    """Return detections of a batch of one in the pixels of the image."""
-    shape = tf.constant([image.shape[:2]])
-    found = {name: tf.constant(value) for name, value in found.items()}
-    found = image_lib.to_callers(found, x["image_shape"], shape)
+def predict(model, image: np.ndarray) -> dict:
+    """Return what a model finds in an image, as its SavedModel would.
+
+    Args:
+        model: the float32 model.
+        image: uint8 [h, w, 3].
+
+    Returns:
+        detections, NumPy, a batch of one, in pixels of the image.
+    """
+    x, original_shape = image_lib.resize(
+        tf.constant(image[None]), model.config.pixels
+    )
+    found = {
+        name: tf.constant(value)
+        for name, value in model.predict_on_batch(x).items()
+    }
+    found = image_lib.to_callers(found, x["image_shape"], original_shape)
     return {name: value.numpy() for name, value in found.items()}
 
 
