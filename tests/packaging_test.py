@@ -217,6 +217,7 @@ def test_the_package_requires_what_it_imports_and_no_more():
 
     optional = {
         "tensorflow",
+        "jax",
         *(n.replace("-", "_") for n in requirements("int8")),
         *(n.replace("-", "_") for n in requirements("tfds")),
     }
