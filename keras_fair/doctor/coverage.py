@@ -3,6 +3,7 @@
 N boxes, A anchors of one cell.
 """
 
+import collections
 from typing import NamedTuple
 
 import numpy as np
@@ -61,21 +62,25 @@ def check(
                 annotation=each.annotation.get("id"),
             )
     names, all_levels = levels_of(boxes, experiment.model)
-    categories = np.array([each.category for each in objects], object)
-    everything = np.ones(len(objects), bool)
+    rows = collections.defaultdict(list)  # of each category
+    for row, each in enumerate(objects):
+        rows[each.category].append(row)
+    everything = list(range(len(objects)))
     return [_summary("all", everything, iou, names, all_levels)] + [
-        _summary(survey.categories[n], categories == n, iou, names, all_levels)
+        _summary(survey.categories[n], rows[n], iou, names, all_levels)
         for n in sorted(survey.categories)
     ]
 
 
-def _summary(name: str, chosen, iou, names, all_levels) -> Coverage:
+def _summary(
+    name: str, chosen: list[int], iou, names, all_levels: list[str]
+) -> Coverage:
     is_covered = None
-    if iou is not None and chosen.any():
+    if iou is not None and chosen:
         is_covered = float((iou[chosen] >= COVERED).mean())
-    found = names[chosen].tolist()
-    levels = {level: found.count(level) for level in all_levels}
-    return Coverage(name, int(chosen.sum()), is_covered, levels)
+    counts = collections.Counter(names[chosen].tolist())
+    levels = {level: counts[level] for level in all_levels}
+    return Coverage(name, len(chosen), is_covered, levels)
 
 
 def _check_settings(survey, experiment: Experiment, findings) -> None:

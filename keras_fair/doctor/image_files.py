@@ -4,7 +4,7 @@ import collections
 import hashlib
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent import futures
 from typing import NamedTuple
 
@@ -70,6 +70,7 @@ def check(
         findings.add("image-folder", folder)
         return
     listed = _listed(folder)
+    similar = _similar(listed.values())
     present = []  # (image, path)
     for image in survey.images.values():
         try:
@@ -77,7 +78,7 @@ def check(
                 path = exports.find_image(folder, image.name)
                 present.append((image, path))
         except FileNotFoundError:
-            hint = _hint(image, listed)
+            hint = _hint(image.name, similar)
             findings.add("image-missing", hint, image=image.name)
     _check_contents(present, findings, progress)
     known = {os.path.realpath(path) for _, path in present}
@@ -96,15 +97,19 @@ def _listed(folder: str) -> dict[str, str]:
     }
 
 
-def _hint(image: survey_lib.Image, listed: dict) -> str:
+def _similar(names: Iterable[str]) -> dict[str, str]:
+    """Return the files by what of a name is most often right."""
+    paths = [pathlib.PurePath(name) for name in names]
+    by_stem = {path.stem.lower(): str(path) for path in paths}
+    return {**by_stem, **{path.name.lower(): str(path) for path in paths}}
+
+
+def _hint(name: str, similar: dict[str, str]) -> str:
     """Return where the file may be instead."""
-    wanted = pathlib.PurePath(image.name.replace("\\", "/"))
-    for name in listed.values():
-        if pathlib.PurePath(name).name.lower() == wanted.name.lower():
-            return f"is it {name}?"
-    for name in listed.values():
-        if pathlib.PurePath(name).stem.lower() == wanted.stem.lower():
-            return f"is it {name}?"
+    wanted = pathlib.PurePath(name.replace("\\", "/"))
+    for part in (wanted.name.lower(), wanted.stem.lower()):
+        if part in similar:
+            return f"is it {similar[part]}?"
     return ""
 
 

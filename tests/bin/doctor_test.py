@@ -66,7 +66,7 @@ def test_errors_end_with_1(files):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--images=photos"], ["--no_such_flag"]],
+    [["--images=photos"], ["--no_such_flag"]],
 )
 def test_wrong_usage_ends_with_2(arguments):
     status, output = run(*arguments)

@@ -24,6 +24,7 @@ def test_box_a_hair_outside_is_clipped():
         ([1, 2, 3, None], "as 4 numbers"),
         ([1, 2, float("nan"), 4], "finite"),
         ([1, 2, float("inf"), 4], "finite"),
+        ([1, 2, 10**400, 4], "finite"),
         ([20, 20, -5, 4], "above 0"),
         ([20, 20, 5, -4], "above 0"),
         ([20, 20, 0, 4], "no area"),
@@ -46,7 +47,15 @@ def test_missing_file_is_named(tmp_path):
         annotations.read_json(str(tmp_path / "nothing.json"))
 
 
-@pytest.mark.parametrize("text", ['{"images": [{"id": 1,', "", "\x00\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"images": [{"id": 1,',
+        "",
+        "\x00\xff",
+        pytest.param("[" * 200_000, id="deep"),
+    ],
+)
 def test_truncated_file_is_named(tmp_path, text):
     path = tmp_path / "cut.json"
     path.write_bytes(text.encode("latin-1"))
@@ -74,6 +83,7 @@ def test_file_that_is_not_coco_is_named(tmp_path, content):
         ({"id": True}, "integer id"),
         ({"id": 5.0}, "integer id"),
         ({"id": 5}, "duplicate"),
+        ({"id": 2**63}, "at most 63 bits"),
     ],
 )
 def test_bad_id_is_refused(record, message):
@@ -87,12 +97,20 @@ def test_bad_id_is_refused(record, message):
         ({"file_name": None}, "file_name"),
         ({"height": 0}, "height as a positive integer: 0"),
         ({"width": "60"}, "width as a positive integer: '60'"),
+        ({"width": 2**30}, r"fewer than 2\^31 pixels"),
     ],
 )
 def test_bad_image_is_refused(change, message):
     image = {"file_name": "a.jpg", "height": 4, "width": 6, **change}
     with pytest.raises(ValueError, match=message):
         annotations.check_image(image)
+
+
+@pytest.mark.parametrize("keypoints", [3, "nose", [1, 2], [["nose"]]])
+def test_names_of_keypoints_are_a_list_of_strings(keypoints):
+    category = {"id": 1, "name": "cat", "keypoints": keypoints}
+    with pytest.raises(ValueError, match="keypoints as a list of names"):
+        annotations.check_category(category)
 
 
 def test_category_needs_a_name():
