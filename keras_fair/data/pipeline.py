@@ -51,13 +51,13 @@ def make_dataset(
 
     Raises:
         ValueError: nothing to train on, an image with more objects than
-            `max_objects`, one that fits no canvas, or masks or keypoints
-            that were not read.
+            `max_objects`, one that fits no canvas, masks or keypoints that
+            were not read, or augmentation out of its range.
     """
     _check_arguments(batch_size, start_step, shard)
-    views.check_augmentation(config)
     if not training:
         config = views.without_augmentation(config)
+    views.check_augmentation(config)
     records = _usable_records(dataset, config, training)
     table = tables.make_table(records, dataset.keypoint_names)
     shapes = table.shapes.numpy()

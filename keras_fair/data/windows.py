@@ -128,8 +128,9 @@ def draw_union(runs: Runs, chosen):
         tf.concat([begin, end], 0),
         height * width + 1,
     )
-    depth = tf.reshape(tf.cumsum(depth)[:-1], [width, height])
-    return tf.transpose(depth) > 0
+    # As floats: oneDNN logs an error for a transpose of anything else.
+    inside = tf.cast(tf.cumsum(depth)[:-1] > 0, tf.float32)
+    return tf.transpose(tf.reshape(inside, [width, height])) > 0
 
 
 def _ones(runs: Runs):
