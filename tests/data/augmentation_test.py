@@ -270,7 +270,7 @@ def configs():
 
 
 @hypothesis.settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     report_multiple_bugs=False,
@@ -296,23 +296,26 @@ EVERYTHING = dataclasses.replace(
 )
 
 
-def take(dataset, count, **arguments):
-    batches = pipeline.make_dataset(
-        dataset, EVERYTHING, batch_size=2, training=True, **arguments
-    )
+def take(dataset, count):
     return [
         tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
-        for batch in batches.take(count)
+        for batch in dataset.take(count)
     ]
 
 
 def test_augmented_batches_are_the_same_again_and_after_resuming(painted):
-    whole, again = take(painted, 9), take(painted, 9)
-    resumed = take(painted, 4, start_step=5)
+    start, resumed = (
+        pipeline.make_dataset(
+            painted, EVERYTHING, batch_size=2, training=True, start_step=step
+        )
+        for step in (0, 5)
+    )
+    whole = take(start, 9)
+    again = take(start, 9)
     tf.nest.map_structure(np.testing.assert_array_equal, whole, again)
-    tf.nest.map_structure(np.testing.assert_array_equal, resumed, whole[5:])
-    other = take(painted, 1, seed=1)[0]
-    assert (other[0]["images"] != whole[0][0]["images"]).any()
+    tf.nest.map_structure(
+        np.testing.assert_array_equal, take(resumed, 4), whole[5:]
+    )
 
 
 def test_evaluation_is_not_augmented(painted):
