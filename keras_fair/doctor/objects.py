@@ -5,7 +5,6 @@ import math
 
 from keras_fair.data import annotations as checks
 from keras_fair.data import keypoints as keypoint_checks
-from keras_fair.data import rle
 from keras_fair.doctor import boxes, keypoints, masks
 from keras_fair.doctor import findings as findings_lib
 from keras_fair.doctor import survey as survey_lib
@@ -192,14 +191,14 @@ class ObjectChecker:
                 )
 
     def _check_as_training(self, annotation: dict, image) -> None:
-        """Ask the strict readers: they may know a fault that is not here."""
+        """Ask the strict readers: they may know a fault that is not here.
+
+        That of masks was asked already.
+        """
         if image.shape is None:
             return
         try:
             checks.read_box(annotation.get("bbox"), *image.shape)
-            segmentation = survey_lib.segmentation_of(annotation)
-            if segmentation is not None:
-                rle.read_segmentation(segmentation, *image.shape)
             if self.survey.keypoint_names:
                 keypoint_checks.read(
                     annotation.get("keypoints"),
