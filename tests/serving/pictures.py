@@ -36,8 +36,21 @@ def png_header(height: int, width: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x0dIHDR" + content + b"\0" * 16
 
 
+def jpeg_of(height: int, width: int) -> bytes:
+    """Return a JPEG that states a size and has the pixels of another."""
+    file = bytearray(encode(pixels(40, 50), "JPEG"))
+    # After the marker of the frame: its length, the bits, height and width.
+    at = file.index(b"\xff\xc0") + 5
+    file[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(file)
+
+
 JPEG = encode(pixels(40, 50), "JPEG")
 PNG = encode(pixels(40, 50))
+# Files that become RGB.
+OTHER = {
+    mode: encode(pixels(40, 50), "JPEG", mode=mode) for mode in ("L", "CMYK")
+}
 BAD = {
     "empty": b"",
     "text": b"This is no picture.",
@@ -45,6 +58,7 @@ BAD = {
     "truncated PNG": PNG[: len(PNG) // 2],
     "JPEG's start": JPEG[:3],
     "BMP": encode(pixels(40, 50), "BMP"),
-    "100 megapixels": png_header(10_000, 10_000),
+    "PNG of 100 megapixels": png_header(10_000, 10_000),
+    "JPEG of 100 megapixels": jpeg_of(10_000, 10_000),
     "negative size": png_header(2**32 - 1, 2**32 - 1),
 }

@@ -59,6 +59,9 @@ def answers(exported, tmp_path_factory):
         "serve_bytes",
         {"images": [pictures.encode(images[0][:1, :1])]},
     )
+    for mode, encoded in pictures.OTHER.items():
+        requests[mode] = "serve_bytes", {"images": [encoded]}
+    requests["no file"] = "serve_bytes", {"images": []}
     requests["no image"] = "serving_default", {"images": images[:0]}
     requests["no pixel"] = "serving_default", {"images": images[:, :0]}
     requests["features"] = "serve_features", {"images": images}
@@ -118,11 +121,24 @@ def test_a_bad_file_is_told_and_the_others_are_right(answers, name):
     served.assert_equal(others, good)
 
 
-@pytest.mark.parametrize("name", ["no image", "no pixel"])
-def test_nothing_is_refused(answers, name):
-    assert "at least one image of at least one pixel" in str(
-        answers[name]["error"]
-    )
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no image", "at least one image of at least one pixel"),
+        ("no pixel", "at least one image of at least one pixel"),
+        ("no file", "at least one encoded image"),
+    ],
+)
+def test_nothing_is_refused(answers, name, message):
+    assert message in str(answers[name]["error"])
+
+
+@pytest.mark.parametrize("mode", pictures.OTHER)
+def test_grey_and_cmyk_files_are_detected_as_predict_does(
+    answers, mask_rcnn, tmp_path, mode
+):
+    wanted = served.expected(mask_rcnn, pictures.OTHER[mode], tmp_path)
+    served.assert_equal(answers[mode], wanted)
 
 
 def test_one_pixel_is_a_picture(answers):

@@ -17,7 +17,8 @@ for path in sys.argv[2:]:
     given = dict(np.load(path, allow_pickle=True))
     ask = model.signatures[str(given.pop("signature"))]
     try:
-        answer = ask(**{k: tf.constant(v.tolist() if v.dtype == object else v)
+        answer = ask(**{k: tf.constant(v.tolist(), tf.string)
+                        if v.dtype == object else tf.constant(v)
                         for k, v in given.items()})
         answer = {k: v.numpy() for k, v in answer.items()}
     except tf.errors.InvalidArgumentError as error:
