@@ -152,6 +152,8 @@ class InstanceDataset(SkippedRecords):
         if isinstance(record, dict):
             record_id = record.get("source", record.get("id"))
         message = f"{self.path}: {kind} {record_id!r}: {fault}."
+        # A lone surrogate, of a file name, say, can be written nowhere.
+        message = message.encode("utf-8", "backslashreplace").decode("utf-8")
         if self.on_bad_record == "error":
             raise type(fault)(
                 f'{message} Mend it, or set on_bad_record="skip" to leave '

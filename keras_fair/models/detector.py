@@ -272,7 +272,6 @@ class Detector(keras.Model):
 
         images = keras.InputSpec("uint8", (None, None, None, 3), name="images")
         archive = keras.export.ExportArchive()
-        archive.track(self)
         # XLA inside a SavedModel compiles anew for every image size, and
         # some servers refuse it.
         with compiled.plain_graph():

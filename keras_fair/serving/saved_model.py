@@ -179,7 +179,6 @@ def write_graphs(model, signatures: dict, folder: str) -> None:
     # What tf.saved_model.save writes of a Keras model loads in Python, but
     # not by the session loader of servers, which misses its variables.
     archive = keras.export.ExportArchive()
-    archive.track(model)
     # XLA inside a SavedModel compiles anew for every size, and some servers
     # refuse it.
     with compiled.plain_graph():

@@ -61,3 +61,11 @@ def test_index_coco_prints_nothing(capsys):
     assert truth.getImgIds() == [3]
     assert truth.loadCats([5]) == [{"id": 5, "name": "cat"}]
     assert capsys.readouterr().out == ""
+
+
+def test_a_message_can_be_written_whatever_the_file_says(content, coco_files):
+    content.images[0]["file_name"] = "\ud800.jpg"
+    with pytest.raises((ValueError, OSError)) as fault:
+        Listed(content, coco_files.images_folder)
+    assert "\\ud800.jpg" in str(fault.value)
+    str(fault.value).encode("utf-8")
