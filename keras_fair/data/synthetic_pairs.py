@@ -4,6 +4,10 @@ Which of the two an object's mask covers, its box does not tell: only its
 class does, which is a colour. So masks for a class that never showed any need
 Mask^X R-CNN; a class-agnostic mask head can but guess. The colours are hues
 on a circle, and every class without masks lies between two that have them.
+
+A pair is of two classes with masks or two without. Otherwise the colours of
+the latter would be seen in the boxes of the former, where they are always
+background, and a mask head learns that they are no object's.
 """
 
 import colorsys
@@ -31,7 +35,7 @@ STROKE = 0.26  # of the diameter
 MAX_PAIRS = 2  # in an image
 GAP = 2.0  # pixels between pairs
 ALONE = 0.25  # of the pairs are a single object
-MIN_APART = 3  # between the classes of a pair, on the circle
+STEPS_APART = (4, 6, 8)  # on the circle, between the classes of a pair
 SHADE = 10.0  # standard deviation of an object's colour, of 255
 PLACEMENTS = 20  # attempts to place one pair
 
@@ -89,8 +93,7 @@ def _labels(rng) -> list[int]:
     first = int(rng.integers(NUM_CLASSES))
     if rng.uniform() < ALONE:
         return [first]
-    step = int(rng.integers(MIN_APART, NUM_CLASSES - MIN_APART + 1))
-    return [first, (first + step) % NUM_CLASSES]
+    return [first, (first + int(rng.choice(STEPS_APART))) % NUM_CLASSES]
 
 
 def _free_place(taken: list, rng) -> tuple | None:
