@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from pycocotools import mask as coco_mask
 
-from keras_fair.data import plan, rle, transforms
+from keras_fair.data import plan, transforms
 from tests import shared
+from tests.data import windows_test
 
 GREY = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
 
@@ -178,18 +178,9 @@ def nearest(mask, box, size):
 def sample(masks, boxes, size):
     """Encode full masks (None is none) and sample them in their boxes."""
     shape = next(mask.shape for mask in masks if mask is not None)
-    counts = [
-        np.zeros(0, np.int32)
-        if mask is None
-        else rle.decode_counts(
-            coco_mask.encode(np.asfortranarray(mask, np.uint8))["counts"]
-        )
-        for mask in masks
-    ]
-    splits = np.cumsum([0, *map(len, counts)]).astype(np.int64)
-    ends = np.concatenate([np.cumsum(c) for c in counts]).astype(np.int32)
+    runs = windows_test.encode(masks, shape)
     return transforms.box_frame_masks(
-        tf.constant(ends), tf.constant(splits), boxes, shape, size
+        runs.ends, runs.splits, boxes, shape, size
     ).numpy()
 
 

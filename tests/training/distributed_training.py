@@ -11,23 +11,15 @@ import sys
 
 import tensorflow as tf
 
-from keras_fair.config import DataConfig, TrainConfig
+from keras_fair.config import DataConfig
 from keras_fair.data import coco, pipeline
 from keras_fair.evaluation.coco_eval import CocoEvaluator
 from keras_fair.training import distribution, evaluate, train
 from tests.models import tiny
+from tests.training import jax_training
 
 DATA = DataConfig(
     short_sides=(64, 72, 80), max_long_side=96, canvases=((96, 96),)
-)
-CONFIG = TrainConfig(
-    batch_size=4,
-    steps=4,
-    learning_rate=0.05,
-    warmup_steps=2,
-    clip_norm=0.5,  # below the norm: the whole batch must be clipped
-    checkpoint_steps=2,
-    evaluate_steps=4,
 )
 
 
@@ -40,7 +32,7 @@ def main(folder: str, workdir: str, name: str, num_devices: str) -> None:
     dataset = coco.CocoDataset(
         f"{folder}/annotations/instances_train.json", f"{folder}/train"
     )
-    batch_size = distribution.batch_of_process(CONFIG, chosen)
+    batch_size = distribution.batch_of_process(jax_training.CONFIG, chosen)
     shard = (chosen.process, chosen.num_processes)
 
     def start_at(step):
@@ -74,7 +66,7 @@ def main(folder: str, workdir: str, name: str, num_devices: str) -> None:
     train.train(
         model,
         start_at,
-        CONFIG,
+        jax_training.CONFIG,
         workdir,
         chosen=chosen,
         evaluate=evaluate_model,
