@@ -10,7 +10,7 @@ from absl import app, flags
 
 from keras_fair import config as config_lib
 from keras_fair import config_files
-from keras_fair.data import class_splits, plan
+from keras_fair.data import class_splits, sizes
 from keras_fair.data.datasets import Dataset
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
@@ -184,19 +184,21 @@ def evaluate_augmented(
         ValueError: an image that fits no canvas at one of the sizes.
     """
     data = _data_for(model, experiment.data)
-    sizes = [plan.at_short_side(data, side) for side in short_sides]
+    configs = [sizes.at_short_side(data, side) for side in short_sides]
     shapes = [(record.height, record.width) for record in dataset.records]
-    for size in sizes:
-        plan.check_sizes(np.reshape(shapes, (-1, 2)), size)
+    for config in configs:
+        sizes.check_sizes(np.reshape(shapes, (-1, 2)), config)
     batch_size = experiment.train.batch_size
     mirrored = (False, True) if flip else (False,)
 
     def variants_of(part: Dataset) -> list[test_time.Variant]:
         return [
             test_time.Variant(batches, is_flipped)
-            for size in sizes
+            for config in configs
             for batches in [
-                make_dataset(part, size, batch_size=batch_size, training=False)
+                make_dataset(
+                    part, config, batch_size=batch_size, training=False
+                )
             ]
             for is_flipped in mirrored
         ]
@@ -206,7 +208,7 @@ def evaluate_augmented(
         test_time.AugmentedDetector(model, batch_size),
         map(variants_of, _parts(dataset)),
         evaluator,
-        num_views=len(shapes) * len(sizes) * len(mirrored),
+        num_views=len(shapes) * len(configs) * len(mirrored),
     )
     return report, evaluator
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_fair.config import PixelConfig
-from keras_fair.data import plan, transforms
+from keras_fair.data import sizes, transforms
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 # Canvases grow in these steps, so that a graph is traced for few sizes.
@@ -62,7 +62,7 @@ def read(paths: list[str], pixels: PixelConfig) -> Iterator[ImageFile]:
             raise ValueError(
                 f"Expected an image in {path!r}; it cannot be read or decoded."
             )
-        shape = plan.resized_shapes(
+        shape = sizes.resized_shapes(
             [image.shape[:2]],
             pixels.short_side,
             pixels.max_long_side,

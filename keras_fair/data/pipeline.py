@@ -17,6 +17,7 @@ from keras_fair.data import (
     examples,
     plan,
     repeat_factors,
+    sizes,
     tables,
     views,
 )
@@ -61,7 +62,7 @@ def make_dataset(
     records = _usable_records(dataset, config, training)
     table = tables.make_table(records, dataset.keypoint_names)
     shapes = table.shapes.numpy()
-    plan.check_sizes(views.possible_shapes(shapes, config), config)
+    sizes.check_sizes(views.possible_shapes(shapes, config), config)
     read = tf.function(
         functools.partial(
             examples.read_example, dataset=dataset, table=table, config=config

@@ -59,7 +59,7 @@ def resize_image(image, shape, rule: str = "bilinear"):
     Args:
         image: uint8 [..., h, w, 3].
         shape: int32 [2], height and width to resize to; what the rule says
-            of them, `plan.resized_shapes` does.
+            of them, `sizes.resized_shapes` does.
         rule: one of `RESIZE_RULES`.
 
     Returns:

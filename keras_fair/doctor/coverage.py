@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_fair.config import DataConfig, Experiment, ProposerConfig
-from keras_fair.data import plan
+from keras_fair.data import sizes
 from keras_fair.doctor import boxes as box_checks
 from keras_fair.doctor import survey as survey_lib
 from keras_fair.models import pyramid_anchors
@@ -109,12 +109,12 @@ def _resized(objects: list, survey, data: DataConfig):
     if not objects:
         return np.zeros((0, 4)), np.zeros((0, 2), np.int64)
     shapes = np.array([survey.images[each.image].shape for each in objects])
-    resized = plan.resized_shapes(
+    resized = sizes.resized_shapes(
         shapes, max(data.short_sides), data.max_long_side, data.resize
     )
     scale = (resized / shapes)[:, [1, 0, 1, 0]]
     boxes = np.array([each.box for each in objects]) * scale
-    canvas = plan.choose_canvas(resized, data.canvases)
+    canvas = sizes.choose_canvas(resized, data.canvases)
     canvases = np.array([*data.canvases, (0, 0)])[canvas]
     return boxes, canvases
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_fair.data import plan, transforms
+from keras_fair.data import sizes, transforms
 from tests import shared
 from tests.data import windows_test
 
@@ -81,7 +81,7 @@ def test_resizing_to_the_same_size_changes_nothing():
 def test_antialiasing_is_pillows(short_side):
     path = sorted((shared.coco_tiny() / "val2017").glob("*.jpg"))[0]
     image = np.asarray(Image.open(path).convert("RGB"))
-    shape = plan.resized_shapes([image.shape[:2]], short_side, 1333)[0]
+    shape = sizes.resized_shapes([image.shape[:2]], short_side, 1333)[0]
 
     resized = transforms.resize_image(image, shape, "antialias").numpy()
 
@@ -107,7 +107,7 @@ def test_antialiasing_counts_every_pixel():
 def test_floor_is_torchvisions(index):
     golden = shared.fixture("ops_transform.npz")
     image = golden[f"in_img{index}"].transpose(1, 2, 0)  # 0..1
-    shape = plan.resized_shapes([image.shape[:2]], 96, 160, "floor")[0]
+    shape = sizes.resized_shapes([image.shape[:2]], 96, 160, "floor")[0]
     np.testing.assert_array_equal(shape, golden["image_sizes"][index])
 
     resized = transforms.resize_image(image * 255, shape, "floor").numpy()
@@ -140,8 +140,8 @@ def test_boxes_scale_by_each_axis_own_factor():
 
 
 def test_scaled_boxes_stay_inside():
-    sizes = np.random.default_rng(0).integers(1, 2000, (300, 4))
-    for height, width, new_height, new_width in sizes.tolist():
+    drawn = np.random.default_rng(0).integers(1, 2000, (300, 4))
+    for height, width, new_height, new_width in drawn.tolist():
         box = np.array([[0, 0, width, height]], np.float32)
         scaled = transforms.scale_boxes(
             box, [height, width], [new_height, new_width]

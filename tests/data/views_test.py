@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fair.config import DataConfig
-from keras_fair.data import plan, views
+from keras_fair.data import plan, sizes, views
 
 SHAPES = np.array([(60, 90)] * 40 + [(80, 50)] * 40)
 CONFIG = DataConfig(
@@ -53,7 +53,7 @@ def test_random_windows_keep_the_least_part_and_reach_the_edges():
     assert (end == SHAPES[rows[:, 0]]).any(0).all()
     np.testing.assert_array_equal(
         rows[:, views.SHAPE],
-        plan.resized_shapes(rows[:, views.SIZE], 64, 128),
+        sizes.resized_shapes(rows[:, views.SIZE], 64, 128),
     )
 
 
@@ -121,12 +121,12 @@ def test_mosaic_tiles_fill_the_canvas_round_a_centre():
 def test_windows_of_any_shape_must_fit_a_canvas():
     landscape = dataclasses.replace(CONFIG, canvases=((64, 128),))
     shapes = SHAPES[:1]
-    plan.check_sizes(views.possible_shapes(shapes, landscape), landscape)
+    sizes.check_sizes(views.possible_shapes(shapes, landscape), landscape)
     cropped = dataclasses.replace(landscape, random_crop=0.5)
     with pytest.raises(ValueError, match="fit none"):
-        plan.check_sizes(views.possible_shapes(shapes, cropped), cropped)
+        sizes.check_sizes(views.possible_shapes(shapes, cropped), cropped)
     both = dataclasses.replace(cropped, canvases=((64, 128), (128, 64)))
-    plan.check_sizes(views.possible_shapes(shapes, both), both)
+    sizes.check_sizes(views.possible_shapes(shapes, both), both)
 
 
 @pytest.mark.parametrize(

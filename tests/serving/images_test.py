@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_fair import contract
 from keras_fair.config import PixelConfig
-from keras_fair.data import image_files, plan, transforms
+from keras_fair.data import image_files, sizes, transforms
 from keras_fair.serving import images
 from tests.serving import pictures
 
@@ -40,7 +40,7 @@ def test_sizes_are_rounded_as_those_of_files(short, long, rule):
     pixels = PixelConfig(short_side=short, max_long_side=long, resize=rule)
     found = tf.function(images.resized_shape)(shapes, pixels)
     np.testing.assert_array_equal(
-        found, plan.resized_shapes(shapes, short, long, rule)
+        found, sizes.resized_shapes(shapes, short, long, rule)
     )
 
 
