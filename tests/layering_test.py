@@ -38,7 +38,8 @@ MAY_IMPORT = {
     # Below the models, whose from_preset reads the weights of peers.
     "checkpoints": ("config", "files", "checkpoints"),
     # Not ops: keras.ops inside tf.data would run on the active backend.
-    "data": ("config", "contract", "files", "data"),
+    "augmentation": ("config", "augmentation"),
+    "data": ("augmentation", "config", "contract", "files", "data"),
     "evaluation": ("contract", "files", "data.coco", "evaluation"),
     "training": (
         "config",
@@ -82,7 +83,14 @@ MAY_IMPORT["__init__"] = tuple(
     if part not in ("bin", "doctor", "export", "configs")
 )
 
-TENSORFLOW_FOLDERS = ("data/", "doctor/", "serving/", "bin/", "export/")
+TENSORFLOW_FOLDERS = (
+    "augmentation/",
+    "data/",
+    "doctor/",
+    "serving/",
+    "bin/",
+    "export/",
+)
 # Annotation files and drawn shapes are NumPy, and evaluation reads them.
 # data/__init__.py runs before either.
 NO_TENSORFLOW = (
@@ -167,7 +175,7 @@ def _wrong_tensorflow(path: str, found: imports.Import) -> str:
         return "" if found.deferred else "import it where it is needed"
     if path.startswith(TENSORFLOW_FOLDERS) and path not in NO_TENSORFLOW:
         return ""
-    return "only data, serving, bin and export may; use keras.ops"
+    return f"only {', '.join(TENSORFLOW_FOLDERS)} may; use keras.ops"
 
 
 def product_files() -> dict[str, str]:
@@ -210,6 +218,7 @@ def test_the_rules_name_only_parts_that_the_rules_cover(part):
         ("keras_fair/layers/a.py", "from keras_fair.config import A"),
         ("keras_fair/models/a.py", "from keras_fair.data import coco"),
         ("keras_fair/models/a.py", "from keras_fair.training import train"),
+        ("keras_fair/augmentation/a.py", "from keras_fair.data import rle"),
         ("keras_fair/data/a.py", "from keras_fair.models import rpn"),
         ("keras_fair/data/a.py", "from keras_fair.ops import boxes"),
         ("keras_fair/evaluation/a.py", "from keras_fair.data import pipeline"),

@@ -5,15 +5,9 @@ import functools
 import tensorflow as tf
 
 from keras_fair import contract
+from keras_fair.augmentation import composition, scenes, views, windows
 from keras_fair.config import DataConfig
-from keras_fair.data import (
-    composition,
-    scenes,
-    tables,
-    transforms,
-    views,
-    windows,
-)
+from keras_fair.data import scene_reader, tables, transforms
 
 
 def read_example(row, dataset, table: tables.Table, config: DataConfig):
@@ -21,7 +15,7 @@ def read_example(row, dataset, table: tables.Table, config: DataConfig):
 
     Args:
         row: int32 [V * C], V = views.count_views(config) times the C
-            columns of views.py.
+            columns of `views.COLUMNS`.
         dataset: for its name and its count of skipped images.
         table: the records.
         config: sizes, augmentation and limits.
@@ -33,7 +27,7 @@ def read_example(row, dataset, table: tables.Table, config: DataConfig):
     # A function of its own, so that all views share one graph.
     read = tf.function(
         functools.partial(
-            scenes.read_scene, dataset=dataset, table=table, config=config
+            scene_reader.read_scene, dataset=dataset, table=table, config=config
         ),
         input_signature=[tf.TensorSpec([len(views.COLUMNS)], tf.int32)],
         autograph=False,

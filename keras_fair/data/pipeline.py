@@ -11,6 +11,7 @@ import functools
 import tensorflow as tf
 from absl import logging
 
+from keras_fair.augmentation import views
 from keras_fair.config import DataConfig
 from keras_fair.data import (
     datasets,
@@ -19,7 +20,6 @@ from keras_fair.data import (
     repeat_factors,
     sizes,
     tables,
-    views,
 )
 
 

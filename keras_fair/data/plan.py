@@ -3,14 +3,15 @@
 A plan knows only the images' sizes. All that is random is drawn here, from
 (seed, epoch), so a batch is the same whatever the parallelism and whichever
 step a run resumes at. One row is one image of a batch: its view and those of
-other images that it is composed with (views.py), C = len(views.COLUMNS)
+other images that it is composed with (`views`), C = len(views.COLUMNS)
 numbers each.
 """
 
 import numpy as np
 
+from keras_fair.augmentation import views
 from keras_fair.config import DataConfig
-from keras_fair.data import repeat_factors, sizes, views
+from keras_fair.data import repeat_factors, sizes
 
 
 def evaluation_rows(shapes, config: DataConfig, shard: tuple[int, int]):

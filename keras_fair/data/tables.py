@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_fair.data import keypoints, windows
+from keras_fair.augmentation import windows
+from keras_fair.data import keypoints
 
 
 class Table(NamedTuple):

@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_fair.augmentation import views
 from keras_fair.config import DataConfig
-from keras_fair.data import coco, examples, tables, transforms, views
+from keras_fair.data import coco, examples, tables, transforms
 
 CONFIG = DataConfig(
     canvases=((128, 128),), max_objects=4, with_masks=True, mask_size=10

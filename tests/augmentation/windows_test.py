@@ -5,7 +5,8 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from keras_fair.data import rle, windows
+from keras_fair.augmentation import windows
+from keras_fair.data import rle
 
 
 def encode(masks, shape):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fair.data import composition
+from keras_fair.augmentation import composition
 
 SIZE = 8  # of masks
 
@@ -172,14 +172,3 @@ def test_pasted_image_lies_anywhere_inside():
     )
     assert set(places[:, 0].tolist()) == {0, 1, 2}
     assert set(places[:, 1].tolist()) == {0}
-
-
-def test_finer_grid_takes_the_nearest_cells():
-    mask = np.zeros((1, SIZE, SIZE), np.uint8)
-    mask[:, :4, :4] = 1
-    found = composition.resample_masks(
-        tf.constant(mask),
-        tf.constant([[0.0, 0, 16, 16]]),
-        tf.constant([[4.0, 0, 12, 4]]),
-    ).numpy()
-    assert found[0, :, :4].all() and not found[0, :, 4:].any()

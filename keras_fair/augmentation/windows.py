@@ -1,9 +1,9 @@
 """What a window of an image shows of its objects, in TensorFlow.
 
-Masks are run-length codes (rle.py) and are never drawn to look at them: a run
-is cut into columns, of which the window leaves a piece or nothing. n objects,
-R runs. A window has a start, int32 [2], top and left, and a size, int32 [2],
-height and width, in pixels of the image file.
+Masks are run-length codes (data/rle.py) and are never drawn to look at them:
+a run is cut into columns, of which the window leaves a piece or nothing. n
+objects, R runs. A window has a start, int32 [2], top and left, and a size,
+int32 [2], height and width, in pixels of the image file.
 """
 
 from typing import NamedTuple

@@ -3,8 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from keras_fair.augmentation import views
 from keras_fair.config import DataConfig
-from keras_fair.data import plan, sizes, views
+from keras_fair.data import plan, sizes
 
 SHAPES = np.array([(60, 90)] * 40 + [(80, 50)] * 40)
 CONFIG = DataConfig(

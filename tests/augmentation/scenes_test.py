@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_fair.data import scenes
+from keras_fair.augmentation import scenes
 
 
 @pytest.mark.parametrize("is_flipped", [0, 1])

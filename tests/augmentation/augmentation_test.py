@@ -18,8 +18,9 @@ from PIL import Image, ImageDraw
 from pycocotools import mask as coco_mask
 
 from keras_fair import contract
+from keras_fair.augmentation import views
 from keras_fair.config import DataConfig
-from keras_fair.data import coco, examples, pipeline, plan, tables, views
+from keras_fair.data import coco, examples, pipeline, plan, tables
 
 SIZES = ((60, 90), (80, 50), (64, 64), (90, 60), (70, 71), (48, 96))
 CLASSES = 4 * len(SIZES)  # one for each object

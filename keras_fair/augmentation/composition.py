@@ -6,7 +6,7 @@ Simple Copy-Paste is Ghiasi et al., CVPR 2021. A mosaic is that of YOLOv4
 
 import tensorflow as tf
 
-from keras_fair.data import scenes, transforms
+from keras_fair.augmentation import mask_grids, scenes
 
 
 def mosaic(tiles: list) -> dict:
@@ -110,7 +110,7 @@ def occlude(objects: dict, covered) -> dict:
     visible = masks * _uncovered(boxes, covered, masks.shape[1])
     is_hit = tf.reduce_any(visible != masks, [1, 2])
     new_boxes = _shrink(boxes, masks, visible)
-    finer = resample_masks(visible, boxes, new_boxes)
+    finer = mask_grids.resample_masks(visible, boxes, new_boxes)
     finer *= _uncovered(new_boxes, covered, masks.shape[1])
     is_left = ~is_hit | tf.reduce_any(finer > 0, [1, 2])
     changed = {
@@ -126,7 +126,7 @@ def occlude(objects: dict, covered) -> dict:
 def _uncovered(boxes, covered, size: int):
     """Return uint8 [n, S, S]: the pixel under a grid's centre is seen."""
     shape = tf.shape(covered, tf.int64)
-    row, column = transforms.grid_pixels(boxes, shape, size)
+    row, column = mask_grids.grid_pixels(boxes, shape, size)
     seen = tf.reshape(tf.cast(~covered, tf.uint8), [-1])
     return tf.gather(seen, row * shape[1] + column)
 
@@ -154,27 +154,6 @@ def _margins(masks):
     back = [tf.reverse(lines, [1]) for lines in (columns, rows)]
     lines = tf.stack([columns, rows, *back], 1)  # [n, 4, S]
     return tf.cast(tf.argmax(lines, -1), tf.float32)
-
-
-def resample_masks(masks, boxes, new_boxes):
-    """Sample box-frame masks on the grids of boxes within their own.
-
-    Args:
-        masks: uint8 [n, S, S], in `boxes`.
-        boxes: float32 [n, 4], xyxy pixels.
-        new_boxes: float32 [n, 4], inside of `boxes`.
-
-    Returns:
-        uint8 [n, S, S], the nearest cells.
-    """
-    size = masks.shape[1]
-    corner = tf.tile(boxes[:, :2], [1, 2])
-    scale = size / tf.tile(boxes[:, 2:] - boxes[:, :2], [1, 2])
-    in_grid = tf.clip_by_value((new_boxes - corner) * scale, 0.0, float(size))
-    row, column = transforms.grid_pixels(in_grid, [size, size], size)
-    cells = tf.reshape(row * size + column, [-1, size * size])
-    masks = tf.reshape(masks, [-1, size * size])
-    return tf.reshape(tf.gather(masks, cells, batch_dims=1), [-1, size, size])
 
 
 def _hide_keypoints(keypoints, covered):

@@ -1,28 +1,18 @@
-"""One view of an image with the objects in it, in TensorFlow.
-
-A scene is a dict: `image`, uint8 [h, w, 3]; `is_readable`, bool, False where
-the file is unreadable and to be skipped; and `objects`, those of which
-something is left in the view, a dict of
-    boxes      float32 [n, 4], xyxy pixels of `image`
-    labels     int32 [n]
-    masks      uint8 [n, S, S], has_mask  bool [n]: where the config has masks
-    keypoints  float32 [n, P, 3]: where the config has keypoints
-    number     int64 [n], which of the record's objects it is
-"""
+"""One view of an image and its objects, read from the file and the table."""
 
 import functools
 
 import tensorflow as tf
 
-from keras_fair.config import DataConfig
-from keras_fair.data import (
-    annotations,
+from keras_fair.augmentation import (
     augment,
-    tables,
-    transforms,
+    mask_grids,
+    scenes,
     views,
     windows,
 )
+from keras_fair.config import DataConfig
+from keras_fair.data import annotations, tables, transforms
 
 
 def read_scene(view, dataset, table: tables.Table, config: DataConfig) -> dict:
@@ -35,7 +25,7 @@ def read_scene(view, dataset, table: tables.Table, config: DataConfig) -> dict:
         config: sizes and augmentation.
 
     Returns:
-        A scene, see above.
+        A scene, see augmentation/scenes.py.
     """
     is_flipped, shape = view[1] == 1, view[views.SHAPE]
     image, is_readable = _read_image(view[0], dataset, table)
@@ -45,7 +35,7 @@ def read_scene(view, dataset, table: tables.Table, config: DataConfig) -> dict:
             image, view[views.SEED], config.color_jitter
         )
     image = transforms.resize_image(image, shape, config.resize)
-    image = _flip_where(is_flipped, image)
+    image = augment.flip_image_where(is_flipped, image)
     objects = _read_objects(view, table, config)
     flipped = augment.flip_objects(objects, shape[1], table.flip_order)
     return {
@@ -94,7 +84,7 @@ def _log_skip(dataset, path, shape, expected) -> None:
 
 
 def _read_objects(view, table: tables.Table, config: DataConfig) -> dict:
-    """Return the objects in a view, see above, before any flip."""
+    """Return the objects in a view, see `scenes`, before any flip."""
     index, shape = view[0], view[views.SHAPE]
     start, size = view[views.START], view[views.SIZE]
     first, last = table.object_splits[index], table.object_splits[index + 1]
@@ -108,7 +98,7 @@ def _read_objects(view, table: tables.Table, config: DataConfig) -> dict:
         "number": tf.range(last - first),
     }
     if config.with_masks:
-        objects["masks"] = transforms.box_frame_masks(
+        objects["masks"] = mask_grids.box_frame_masks(
             runs.ends, runs.splits, boxes, runs.shape, config.mask_size
         )
         objects["has_mask"] = windows.has_mask(runs)
@@ -121,30 +111,4 @@ def _read_objects(view, table: tables.Table, config: DataConfig) -> dict:
     # Nothing is left of the others.
     sides = objects["boxes"][:, 2:] - objects["boxes"][:, :2]
     is_left = tf.reduce_all(sides >= annotations.MIN_SIDE, axis=-1)
-    return select(objects, is_left)
-
-
-def select(objects: dict, is_kept) -> dict:
-    """Return the objects, see above, where bool [n] says so."""
-    rows = tf.where(is_kept)[:, 0]
-    return {key: tf.gather(value, rows) for key, value in objects.items()}
-
-
-def view_mask(mask, view):
-    """Return what a view shows of a mask, as its grids do: nearest pixels.
-
-    Args:
-        mask: bool [h, w], of the image file.
-        view: int32 [C], see `views.COLUMNS`.
-
-    Returns:
-        bool, of the view's shape.
-    """
-    image = tf.cast(mask[..., None], tf.uint8)
-    image = windows.crop_image(image, view[views.START], view[views.SIZE])
-    image = tf.image.resize(image, view[views.SHAPE], "nearest")
-    return _flip_where(view[1] == 1, image)[..., 0] == 1
-
-
-def _flip_where(is_flipped, image):
-    return tf.cond(is_flipped, lambda: augment.flip_image(image), lambda: image)
+    return scenes.select(objects, is_left)

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_fair.data import augment
+from keras_fair.augmentation import augment
 
 
 def test_image_boxes_and_masks_are_mirrored_together():

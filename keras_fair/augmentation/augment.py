@@ -1,6 +1,6 @@
 """Mirroring of an image and its objects, and change of colours, in TensorFlow.
 
-What is random is drawn in plan.py, or from a seed that was drawn there.
+What is random is drawn in data/plan.py, or from a seed that was drawn there.
 """
 
 import tensorflow as tf
@@ -15,6 +15,11 @@ def flip_image(image):
         image: uint8 [h, w, 3].
     """
     return tf.reverse(image, [1])
+
+
+def flip_image_where(is_flipped, image):
+    """Mirror an image left to right where bool [] says so."""
+    return tf.cond(is_flipped, lambda: flip_image(image), lambda: image)
 
 
 def flip_boxes(boxes, width):
@@ -44,7 +49,7 @@ def flip_keypoints(keypoints, width, order):
         keypoints: float32 [n, P, 3], x and y in pixels, and 0, 1 or 2.
         width: of the image, pixels, float32 scalar.
         order: int32 [P], which keypoint takes the place of each; see
-            keypoints.flip_order.
+            flip_order of data/keypoints.py.
     """
     x, y, visibility = tf.unstack(tf.gather(keypoints, order, axis=1), axis=2)
     x = tf.where(visibility > 0, width - x, 0.0)  # not labelled stays zero
