@@ -99,19 +99,18 @@ def certify(
         parity.certificate.
 
     Raises:
-        RuntimeError: the two differ.
+        RuntimeError: see `parity.certificate`.
     """
     interpreter = Interpreter(model_content=content)
     ask = interpreter.get_signature_runner(SIGNATURE)
-    threshold = getattr(model.config, "score_threshold", 0.0)
-    comparisons = []
-    with parity.full_precision():
-        for image in parity.chosen(images):
-            x = network_input(image, size)
-            wanted = model.predict_on_batch(x)
-            compared = parity.compare(wanted, ask(**x), max(size), threshold)
-            comparisons.append(compared)
-    return parity.certificate(comparisons, quantisation)
+    return parity.certify(
+        lambda image: model.predict_on_batch(network_input(image, size)),
+        lambda image: ask(**network_input(image, size)),
+        images,
+        threshold=getattr(model.config, "score_threshold", 0.0),
+        long_side=max(size),
+        quantisation=quantisation,
+    )
 
 
 def network_input(image: np.ndarray, size: tuple[int, int]) -> dict:

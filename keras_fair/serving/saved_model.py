@@ -93,20 +93,15 @@ def certify(model, folder: str, images: Iterable[np.ndarray] = ()) -> dict:
         parity.certificate.
 
     Raises:
-        RuntimeError: the two differ.
+        RuntimeError: see `parity.certificate`.
     """
-    threshold = getattr(model.config, "score_threshold", 0.0)
-    comparisons = []
-    with parity.full_precision(), _loaded(folder) as ask:
-        for image in parity.chosen(images):
-            compared = parity.compare(
-                predict(model, image),
-                ask(image[None]),
-                max(image.shape[:2]),
-                threshold,
-            )
-            comparisons.append(compared)
-    return parity.certificate(comparisons, "float32")
+    with _loaded(folder) as ask:
+        return parity.certify(
+            lambda image: predict(model, image),
+            lambda image: ask(image[None]),
+            images,
+            threshold=getattr(model.config, "score_threshold", 0.0),
+        )
 
 
 @contextlib.contextmanager

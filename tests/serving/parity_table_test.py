@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_fair.config import PixelConfig
 from keras_fair.data import image_files, transforms
-from keras_fair.serving import litert, parity, saved_model
+from keras_fair.serving import comparison, litert, saved_model
 from tests import shared
 from tests.models import tiny
 
@@ -93,7 +93,7 @@ def test_every_artefact_is_equal(name, tmp_path, capsys):
             }
             for signature, detections in found.items():
                 compared = [
-                    parity.compare(
+                    comparison.compare(
                         wanted[row], row_of(detections, row), max(shape)
                     )
                     for row in range(batch)
@@ -107,7 +107,7 @@ def test_every_artefact_is_equal(name, tmp_path, capsys):
     for shape in SHAPES:
         inputs = [litert.network_input(i, CANVAS) for i in photographs(shape)]
         compared = [
-            parity.compare(model.predict_on_batch(x), run(**x), max(CANVAS))
+            comparison.compare(model.predict_on_batch(x), run(**x), max(CANVAS))
             for x in inputs
         ]
         report(capsys, name, "LiteRT, one by one", shape, compared)

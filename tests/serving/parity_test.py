@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from keras_fair.serving import litert, parity, saved_model
+from keras_fair.serving import comparison, litert, parity, saved_model
 from tests.models import tiny
 
 SIDE = 1000  # pixels: a box may differ by 0.1
@@ -45,8 +45,13 @@ def changed(name: str, difference: float) -> dict:
     return found
 
 
-def certify(found: dict, quantisation="float32", wanted=None, threshold=0.05):
-    compared = parity.compare(wanted or MODEL, found, SIDE, threshold)
+def certify(
+    found: dict,
+    quantisation="float32",
+    wanted=None,
+    threshold=0.05,
+):
+    compared = comparison.compare(wanted or MODEL, found, SIDE, threshold)
     return parity.certificate([compared], quantisation)
 
 
@@ -123,12 +128,30 @@ def test_at_the_end_of_a_full_list_a_row_is_there_or_not():
         certify(sure, wanted=one)
 
 
+def test_images_that_show_nothing_are_warned_of(caplog):
+    assert certify(detections(), wanted=detections())["num_rows"] == 0
+    assert "finds nothing in the images" in caplog.text
+    unsure = detections((100, 0.4, 2))
+    certify(unsure, wanted=unsure)
+    assert len(caplog.messages) == 1
+    certify(unsure, "int8", wanted=unsure)
+    assert "finds nothing it is sure of" in caplog.text
+
+
+def test_boxes_without_area_have_counterparts():
+    flat = detections((100, 0.9, 2), (400, 0.7, 0))
+    flat["boxes"][0, :2, 2] = flat["boxes"][0, :2, 0]
+    result = certify(flat, wanted=flat)
+    assert result["num_differing_rows"] == 0
+    assert result["sure_objects_found"] == 2
+
+
 def test_a_quantised_file_may_differ_but_not_lose_the_objects():
     moved = changed("boxes", 20.0)
     result = certify(moved, "int8")
     # 80 of 100 columns and rows in common.
     iou = 0.64 / (2 - 0.64)
-    assert iou < parity.SAME_IOU
+    assert iou < comparison.SAME_IOU
     assert result["sure_objects_found"] == 1
     assert result["sure_objects_mean_iou"] == pytest.approx(0.5)
     assert result["num_differing_rows"] == 2
@@ -145,9 +168,9 @@ def test_what_is_no_detection_is_refused():
 
 
 def test_images_are_the_callers_or_drawn():
-    (drawn,) = parity.chosen(())
-    assert drawn.shape == (480, 640, 3) and drawn.std() > 30
-    np.testing.assert_array_equal(drawn, parity.drawn_image())
+    (image,) = parity.chosen(())
+    assert image.shape == (480, 640, 3) and image.std() > 30
+    np.testing.assert_array_equal(image, parity.drawn_image())
     given = (np.full([1, 1, 3], n, np.uint8) for n in range(100))
     assert len(parity.chosen(given)) == parity.NUM_IMAGES
 
