@@ -1,41 +1,43 @@
 """Pairs of drawn objects that share a box, in COCO's format.
 
-Which of the two an object's mask covers, its box does not tell: only its
-class does, which is a colour. So masks for a class that never showed any need
-Mask^X R-CNN; a class-agnostic mask head can but guess. The colours are hues
-on a circle, and every class without masks lies between two that have them.
-
-A pair is of two classes with masks or two without. Otherwise the colours of
-the latter would be seen in the boxes of the former, where they are always
-background, and a mask head learns that they are no object's.
+Which of the two an object's mask covers, its box does not tell: only its class
+does, a colour and the format of its box. So masks for a class that never showed
+any need Mask^X R-CNN; a class-agnostic mask head can but guess. Every colour
+has masks in another format, as a real class without masks shares its parts and
+looks with classes that have them.
 """
 
 import colorsys
-import math
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from keras_fair.data import synthetic
 
-NUM_CLASSES = 12
+COLOUR_NAMES = ("red", "yellow", "green", "cyan", "blue", "magenta")
 COLOURS = tuple(
     tuple(
         round(255 * part)
-        for part in colorsys.hsv_to_rgb(index / NUM_CLASSES, 0.9, 0.9)
+        for part in colorsys.hsv_to_rgb(index / len(COLOUR_NAMES), 0.9, 0.9)
     )
-    for index in range(NUM_CLASSES)
+    for index in range(len(COLOUR_NAMES))
 )
-CLASSES = tuple("{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS)
+# Width and height by the longer side.
+FORMATS = {"square": (1.0, 1.0), "tall": (0.55, 1.0), "wide": (1.0, 0.55)}
+# Label by colour and format: index(colour) * 3 + index(format).
+CLASSES = tuple(
+    f"{colour}_{name}" for colour in COLOUR_NAMES for name in FORMATS
+)
+# A chess board of colours and formats.
 MASK_CLASSES = CLASSES[::2]
 FORMS = ("slash", "backslash", "ring", "plus")
 SIDE = 96  # pixels of an image
-MIN_DIAMETER, MAX_DIAMETER = 30.0, 48.0  # pixels of an object
-STROKE = 0.26  # of the diameter
+MIN_LENGTH, MAX_LENGTH = 34.0, 50.0  # pixels of an object's longer side
+STROKE = 0.26  # of the shorter side
+DIAGONAL = 0.18  # of a slash's ends, of each side
 MAX_PAIRS = 2  # in an image
 GAP = 2.0  # pixels between pairs
 ALONE = 0.25  # of the pairs are a single object
-STEPS_APART = (4, 6, 8)  # on the circle, between the classes of a pair
 SHADE = 10.0  # standard deviation of an object's colour, of 255
 PLACEMENTS = 20  # attempts to place one pair
 
@@ -69,68 +71,75 @@ def _draw_image(recipe: dict, rng):
     """Draw one image; see `synthetic.write`."""
     pixels = synthetic.background((SIDE, SIDE), rng)
     labels, visible = [], []
-    taken = []  # x, y, radius of each pair
+    taken = []  # the box of each pair
     for _ in range(rng.integers(1, MAX_PAIRS + 1)):
-        place = _free_place(taken, rng)
-        if place is None:
+        index = int(rng.integers(len(FORMATS)))
+        box = _free_box(taken, tuple(FORMATS.values())[index], rng)
+        if box is None:
             break
-        taken.append(place)
+        taken.append(box)
         masks = []
-        for label, form in zip(_labels(rng), rng.permutation(FORMS)):
-            mask = _form_mask(form, *place)
+        # A ring comes first: on top it would hide the ends of the other.
+        forms = sorted(rng.choice(FORMS, 2, replace=False), key="ring".__ne__)
+        for colour, form in zip(_colours(rng), forms):
+            mask = _form_mask(form, *box)
             masks = [other & ~mask for other in masks]
             masks.append(mask)
-            labels.append(label)
-            shade = COLOURS[label] + rng.normal(0, SHADE, 3)
+            labels.append(int(colour) * len(FORMATS) + index)
+            shade = COLOURS[colour] + rng.normal(0, SHADE, 3)
             grain = rng.normal(0, synthetic.NOISE / 2, (mask.sum(), 3))
             pixels[mask] = shade + grain
         visible += masks
     return synthetic.to_uint8(pixels), labels, visible
 
 
-def _labels(rng) -> list[int]:
-    """Return one label, or two whose colours are far apart."""
-    first = int(rng.integers(NUM_CLASSES))
-    if rng.uniform() < ALONE:
-        return [first]
-    return [first, (first + int(rng.choice(STEPS_APART))) % NUM_CLASSES]
+def _colours(rng):
+    """Return one colour, or two that differ."""
+    number = 1 if rng.uniform() < ALONE else 2
+    return rng.choice(len(COLOURS), number, replace=False)
 
 
-def _free_place(taken: list, rng) -> tuple | None:
-    """Return x, y and radius in pixels, apart from the others."""
+def _free_box(taken: list, sides: tuple, rng) -> tuple | None:
+    """Return x1, y1, x2, y2 in pixels, apart from the others."""
     for _ in range(PLACEMENTS):
-        radius = rng.uniform(MIN_DIAMETER, MAX_DIAMETER) / 2
-        x, y = rng.uniform(radius, SIDE - radius, 2)
+        width, height = rng.uniform(MIN_LENGTH, MAX_LENGTH) * np.array(sides)
+        left = rng.uniform(0, SIDE - width)
+        top = rng.uniform(0, SIDE - height)
+        right, bottom = left + width, top + height
         if all(
-            max(abs(x - x0), abs(y - y0)) > radius + radius0 + GAP
-            for x0, y0, radius0 in taken
+            max(left - right0, left0 - right, top - bottom0, top0 - bottom)
+            > GAP
+            for left0, top0, right0, bottom0 in taken
         ):
-            return x, y, radius
+            return left, top, right, bottom
     return None
 
 
-def _form_mask(form: str, x: float, y: float, radius: float):
-    """Return bool [SIDE, SIDE]: a form that fills its square."""
+def _form_mask(form: str, left: float, top: float, right: float, bottom: float):
+    """Return bool [SIDE, SIDE]: a form that fills its box."""
     canvas = Image.new("1", (SIDE, SIDE))
     draw = ImageDraw.Draw(canvas)
-    half = STROKE * radius  # of a stroke's width
-    left, top, right, bottom = x - radius, y - radius, x + radius, y + radius
+    x, y = (left + right) / 2, (top + bottom) / 2
+    stroke = STROKE * min(right - left, bottom - top)
     if form == "ring":
         draw.ellipse((left, top, right, bottom), fill=1)
-        inner = radius - 2 * half
-        draw.ellipse((x - inner, y - inner, x + inner, y + inner), fill=0)
+        draw.ellipse(
+            (left + stroke, top + stroke, right - stroke, bottom - stroke),
+            fill=0,
+        )
     elif form == "plus":
+        half = stroke / 2
         draw.rectangle((left, y - half, right, y + half), fill=1)
         draw.rectangle((x - half, top, x + half, bottom), fill=1)
     else:
-        cut = half * math.sqrt(2)
+        across, down = DIAGONAL * (right - left), DIAGONAL * (bottom - top)
         corners = [
             (left, bottom),
-            (left, bottom - cut),
-            (right - cut, top),
+            (left, bottom - down),
+            (right - across, top),
             (right, top),
-            (right, top + cut),
-            (left + cut, bottom),
+            (right, top + down),
+            (left + across, bottom),
         ]
         if form == "backslash":
             corners = [(2 * x - column, row) for column, row in corners]

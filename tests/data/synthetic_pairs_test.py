@@ -41,31 +41,44 @@ def shared_boxes(record):
 
 def test_every_class_is_drawn(dataset):
     assert dataset.class_names == synthetic_pairs.CLASSES
-    assert len(set(dataset.class_names)) == 12
+    assert len(set(dataset.class_names)) == 18
     used = np.concatenate([record.labels for record in dataset.records])
-    assert len(set(used)) == 12
+    assert len(set(used)) == 18
 
 
-def test_each_class_without_masks_lies_between_two_with_masks():
-    classes = synthetic_pairs.CLASSES
-    for name, before, after in zip(
-        classes, np.roll(classes, 1), np.roll(classes, -1)
-    ):
-        known = [
-            each in synthetic_pairs.MASK_CLASSES for each in (before, after)
-        ]
-        assert known == [name not in synthetic_pairs.MASK_CLASSES] * 2
+def test_every_colour_and_every_format_has_masks_and_has_none():
+    known = synthetic_pairs.MASK_CLASSES
+    unknown = set(synthetic_pairs.CLASSES) - set(known)
+    assert len(known) == len(unknown) == 9
+    for part, number in ((0, 6), (1, 3)):
+        for classes in (known, unknown):
+            assert len({name.split("_")[part] for name in classes}) == number
 
 
 def test_most_objects_share_their_box_with_one_of_another_colour(dataset):
     objects = sum(len(record.labels) for record in dataset.records)
     paired = 0
     for record in dataset.records:
-        for first, second in shared_boxes(record):
+        for rows in shared_boxes(record):
             paired += 2
-            apart = np.subtract(*record.labels[[first, second]]) % 12
-            assert apart in (4, 6, 8)  # so both have masks, or neither
+            one, other = (
+                dataset.class_names[label].split("_")
+                for label in record.labels[list(rows)]
+            )
+            assert one[0] != other[0] and one[1] == other[1]
     assert paired > 0.6 * objects
+
+
+def test_the_format_is_that_of_the_box(dataset):
+    for record in dataset.records:
+        for label, (left, top, right, bottom) in zip(
+            record.labels, record.boxes
+        ):
+            name = dataset.class_names[label].split("_")[1]
+            ratio = np.log((right - left) / (bottom - top))
+            # 0 or 0.6, or a little off where a partner hides edges.
+            expected = {"square": 0, "tall": -1, "wide": 1}[name]
+            assert round(ratio / 0.6) == expected
 
 
 def test_a_mask_covers_what_is_seen_of_its_colour(dataset):
@@ -74,7 +87,7 @@ def test_a_mask_covers_what_is_seen_of_its_colour(dataset):
         masks = masks_of(record)
         assert sum(mask.astype(int) for mask in masks).max() == 1
         for label, mask in zip(record.labels, masks):
-            colour = synthetic_pairs.COLOURS[label]
+            colour = synthetic_pairs.COLOURS[label // 3]
             # The shade is within 4 deviations.
             shade = np.median(pixels[mask], axis=0)
             assert abs(shade - colour).max() < 4 * synthetic_pairs.SHADE
@@ -85,5 +98,5 @@ def test_no_object_is_hidden_by_its_partner(dataset):
         for (left, top, right, bottom), mask in zip(
             record.boxes, masks_of(record)
         ):
-            # A slash has 45 % of its square, less half where a ring crosses.
+            # A slash has a third of its box, less half where a ring crosses.
             assert mask.sum() > 0.15 * (right - left) * (bottom - top)
