@@ -1,7 +1,8 @@
 """Faster R-CNN, ResNet-101-FPN, 3x, COCO 2017, as in Detectron2.
 
     python -m keras_fair.bin.train --config=faster_rcnn_r101_fpn_3x_coco \
-        --set data.root=/data/coco --workdir=/runs/faster_rcnn_r101_3x
+        --set data.root=/data/coco \
+        --workdir=/runs/faster_rcnn_r101_fpn_3x_coco
 
 On val2017 this recipe gives box AP 42.0 (Detectron2).
 Not verified with this package.

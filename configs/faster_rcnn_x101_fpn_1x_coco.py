@@ -1,7 +1,8 @@
 """Faster R-CNN, ResNeXt-101-32x8d-FPN, 1x, COCO 2017, as in the papers.
 
     python -m keras_fair.bin.train --config=faster_rcnn_x101_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/faster_rcnn_x101_1x
+        --set data.root=/data/coco \
+        --workdir=/runs/faster_rcnn_x101_fpn_1x_coco
 
 On val2017 this recipe gives box AP 41.3 (Detectron).
 Not verified with this package.

@@ -3,7 +3,8 @@
 Overfits the first eight images; a test of the whole chain.
 
     python -m keras_fair.bin.train --config=fpn_mask_proposals_r18_coco_tiny \
-        --set data.root=coco_tiny --workdir=/tmp/overfit
+        --set data.root=coco_tiny \
+        --workdir=/runs/fpn_mask_proposals_r18_coco_tiny
 """
 
 from keras_fair.config import (

@@ -1,8 +1,7 @@
 """Segmentation proposals, ResNet-50-FPN, 5x5 head, COCO.
 
-    python -m keras_fair.bin.train \
-        --config=fpn_mask_proposals_r50_coco \
-        --set data.root=/data/coco --workdir=/runs/mask_proposals
+    python -m keras_fair.bin.train --config=fpn_mask_proposals_r50_coco \
+        --set data.root=/data/coco --workdir=/runs/fpn_mask_proposals_r50_coco
 
 The paper reports segment AR@1000 43.4 (FPN, table 6), trained on train2014, on
 the first 5000 images of val2014. It does not state decay and momentum.

@@ -2,7 +2,8 @@
 
     python -m keras_fair.bin.train \
         --config=fpn_mask_proposals_r50_coco_5x5_7x7 \
-        --set data.root=/data/coco --workdir=/runs/mask_proposals
+        --set data.root=/data/coco \
+        --workdir=/runs/fpn_mask_proposals_r50_coco_5x5_7x7
 
 The paper reports segment AR@1000 45.7 (FPN, table 6), trained on train2014, on
 the first 5000 images of val2014. It does not state decay and momentum.

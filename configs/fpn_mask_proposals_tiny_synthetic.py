@@ -1,7 +1,8 @@
 """Small segmentation proposals on generated shapes: minutes on a CPU.
 
     python -m keras_fair.bin.train --config=fpn_mask_proposals_tiny_synthetic \
-        --set data.root=demo/shapes --workdir=/tmp/run
+        --set data.root=demo/shapes \
+        --workdir=/runs/fpn_mask_proposals_tiny_synthetic
 """
 
 from keras_fair.config import (

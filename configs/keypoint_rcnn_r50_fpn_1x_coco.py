@@ -1,7 +1,8 @@
 """Keypoint R-CNN, ResNet-50-FPN, 1x, COCO 2017, as in Detectron2.
 
     python -m keras_fair.bin.train --config=keypoint_rcnn_r50_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/keypoint_rcnn_r50_1x
+        --set data.root=/data/coco \
+        --workdir=/runs/keypoint_rcnn_r50_fpn_1x_coco
 
 On val2017 this recipe gives box AP 53.6, keypoint AP 64.0 (Detectron2).
 Not verified with this package.

@@ -2,7 +2,8 @@
 
     python -m keras_fair.bin.train \
         --config=mask_rcnn_agnostic_r50_fpn_coco_nonvoc_to_voc \
-        --set data.root=/data/coco --workdir=/runs/mask_x
+        --set data.root=/data/coco \
+        --workdir=/runs/mask_rcnn_agnostic_r50_fpn_coco_nonvoc_to_voc
 
 The paper's baseline. Mask AP on VOC's 20 classes: 23.9 in its table 2.
 Not verified with this package.

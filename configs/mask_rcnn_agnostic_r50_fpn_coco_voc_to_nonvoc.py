@@ -2,7 +2,8 @@
 
     python -m keras_fair.bin.train \
         --config=mask_rcnn_agnostic_r50_fpn_coco_voc_to_nonvoc \
-        --set data.root=/data/coco --workdir=/runs/mask_x
+        --set data.root=/data/coco \
+        --workdir=/runs/mask_rcnn_agnostic_r50_fpn_coco_voc_to_nonvoc
 
 The paper's baseline. Mask AP on the other 60 classes: 19.2 in table 2.
 Not verified with this package.

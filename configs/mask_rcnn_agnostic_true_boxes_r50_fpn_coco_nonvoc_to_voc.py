@@ -2,11 +2,11 @@
 
     python -m keras_fair.bin.train \
         --config=mask_rcnn_agnostic_true_boxes_r50_fpn_coco_nonvoc_to_voc \
-        --set data.root=/data/coco --workdir=/runs/mask_x
+        --set data.root=/data/coco \
+        --workdir=/runs/mask_rcnn_agnostic_true_boxes_r50_fpn_coco_nonvoc_to_voc
 
 The baseline, whose mask head learns in the objects' own boxes instead of
-proposals: in TF Model Garden's DeepMAC 25.9 mask AP instead of 19.2 on the
-classes outside Pascal VOC (longer schedule, 1024 x 1024 pixels).
+proposals.
 Not verified with this package.
 """
 

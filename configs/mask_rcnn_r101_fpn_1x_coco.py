@@ -1,7 +1,7 @@
 """Mask R-CNN, ResNet-101-FPN, 1x, COCO 2017, as in the papers.
 
     python -m keras_fair.bin.train --config=mask_rcnn_r101_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/mask_rcnn_r101_1x
+        --set data.root=/data/coco --workdir=/runs/mask_rcnn_r101_fpn_1x_coco
 
 On val2017 this recipe gives box AP 40.0, mask AP 35.9 (Detectron).
 Not verified with this package.

@@ -1,7 +1,7 @@
 """Mask R-CNN, ResNet-101-FPN, 3x, COCO 2017, as in Detectron2.
 
     python -m keras_fair.bin.train --config=mask_rcnn_r101_fpn_3x_coco \
-        --set data.root=/data/coco --workdir=/runs/mask_rcnn_r101_3x
+        --set data.root=/data/coco --workdir=/runs/mask_rcnn_r101_fpn_3x_coco
 
 On val2017 this recipe gives box AP 42.9, mask AP 38.6 (Detectron2).
 Not verified with this package.

@@ -3,7 +3,7 @@
 Overfits the first eight images; a test of the whole chain, not a detector.
 
     python -m keras_fair.bin.train --config=mask_rcnn_r18_coco_tiny \
-        --set data.root=coco_tiny --workdir=/tmp/overfit
+        --set data.root=coco_tiny --workdir=/runs/mask_rcnn_r18_coco_tiny
 """
 
 from keras_fair.config import (

@@ -1,7 +1,7 @@
 """Mask R-CNN, ResNet-50-FPN, 1x, COCO 2017, as in the papers.
 
     python -m keras_fair.bin.train --config=mask_rcnn_r50_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/mask_rcnn_r50_1x
+        --set data.root=/data/coco --workdir=/runs/mask_rcnn_r50_fpn_1x_coco
 
 On val2017 this recipe gives box AP 37.7, mask AP 33.9 (Detectron).
 Not verified with this package.

@@ -1,7 +1,7 @@
 """A small Mask R-CNN on generated shapes: minutes on a CPU.
 
     python -m keras_fair.bin.train --config=mask_rcnn_tiny_synthetic \
-        --set data.root=demo/shapes --workdir=/tmp/run
+        --set data.root=demo/shapes --workdir=/runs/mask_rcnn_tiny_synthetic
 """
 
 from keras_fair.config import (

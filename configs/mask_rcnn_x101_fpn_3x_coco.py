@@ -1,7 +1,7 @@
 """Mask R-CNN, ResNeXt-101-32x8d-FPN, 3x, COCO 2017, as in Detectron2.
 
     python -m keras_fair.bin.train --config=mask_rcnn_x101_fpn_3x_coco \
-        --set data.root=/data/coco --workdir=/runs/mask_rcnn_x101_3x
+        --set data.root=/data/coco --workdir=/runs/mask_rcnn_x101_fpn_3x_coco
 
 On val2017 this recipe gives box AP 44.3, mask AP 39.5 (Detectron2).
 Not verified with this package.

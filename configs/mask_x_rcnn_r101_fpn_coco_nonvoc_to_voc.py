@@ -2,7 +2,8 @@
 
     python -m keras_fair.bin.train \
         --config=mask_x_rcnn_r101_fpn_coco_nonvoc_to_voc \
-        --set data.root=/data/coco --workdir=/runs/mask_x
+        --set data.root=/data/coco \
+        --workdir=/runs/mask_x_rcnn_r101_fpn_coco_nonvoc_to_voc
 
 The paper's best form: "class+box" weights, two layers, stop-gradient, end to
 end, with the MLP branch. Mask AP on VOC's 20 classes: 29.5 in

@@ -2,11 +2,12 @@
 
     python -m keras_fair.bin.train \
         --config=mask_x_rcnn_r50_fpn_coco_nonvoc_to_voc_stage_wise \
-        --set data.root=/data/coco --workdir=/runs/mask_x
+        --set data.root=/data/coco \
+        --set train.initial_weights=/runs/faster_rcnn_r50_fpn_1x_coco/model \
+        --workdir=/runs/mask_x_rcnn_r50_fpn_coco_nonvoc_to_voc_stage_wise
 
-Needs a Faster R-CNN's preset folder, trained with faster_rcnn_r50_fpn_1x_coco
-or converted: --set train.initial_weights=/runs/faster/model. Compared in the
-paper's table 1.
+The initial weights are a Faster R-CNN's preset folder, trained with
+faster_rcnn_r50_fpn_1x_coco or converted. Compared in the paper's table 1.
 Not verified with this package.
 """
 

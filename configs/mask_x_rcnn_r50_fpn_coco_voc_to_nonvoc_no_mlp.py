@@ -2,7 +2,8 @@
 
     python -m keras_fair.bin.train \
         --config=mask_x_rcnn_r50_fpn_coco_voc_to_nonvoc_no_mlp \
-        --set data.root=/data/coco --workdir=/runs/mask_x
+        --set data.root=/data/coco \
+        --workdir=/runs/mask_x_rcnn_r50_fpn_coco_voc_to_nonvoc_no_mlp
 
 The transfer alone, 157 million weights less (table 1c and d of the paper).
 Not verified with this package.

@@ -1,7 +1,8 @@
 """Mask^X R-CNN on Visual Genome: 3000 classes, masks of COCO's 80.
 
     python -m keras_fair.bin.train --config=mask_x_rcnn_r50_fpn_visual_genome \
-        --set data.root=/data --workdir=/runs/mask_x_vg
+        --set data.root=/data \
+        --workdir=/runs/mask_x_rcnn_r50_fpn_visual_genome
 
 Expects COCO in /data/coco and Visual Genome in /data/visual_genome
 (objects.json, image_data.json, images/). The paper, section 5, trains in two

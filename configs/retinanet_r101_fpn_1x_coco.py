@@ -1,7 +1,7 @@
 """RetinaNet, ResNet-101-FPN, 1x, COCO 2017.
 
     python -m keras_fair.bin.train --config=retinanet_r101_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/retinanet_r101_1x
+        --set data.root=/data/coco --workdir=/runs/retinanet_r101_fpn_1x_coco
 
 Box AP on val2017 of the same recipe: paper 37.8 (table 1e), Detectron 37.7.
 Not verified with this package.

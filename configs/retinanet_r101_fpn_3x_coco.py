@@ -1,7 +1,7 @@
 """RetinaNet, ResNet-101-FPN, 3x with short sides of 640 to 800, COCO 2017.
 
     python -m keras_fair.bin.train --config=retinanet_r101_fpn_3x_coco \
-        --set data.root=/data/coco --workdir=/runs/retinanet_r101_3x
+        --set data.root=/data/coco --workdir=/runs/retinanet_r101_fpn_3x_coco
 
 Box AP on val2017 of Detectron2's recipe, which this follows: 40.4.
 Not verified with this package.

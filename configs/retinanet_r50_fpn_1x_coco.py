@@ -1,7 +1,7 @@
 """RetinaNet, ResNet-50-FPN, 1x, COCO 2017.
 
     python -m keras_fair.bin.train --config=retinanet_r50_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/retinanet_r50_1x
+        --set data.root=/data/coco --workdir=/runs/retinanet_r50_fpn_1x_coco
 
 Box AP on val2017 of the same recipe: paper 35.7 (table 1e), Detectron 35.7.
 Not verified with this package.

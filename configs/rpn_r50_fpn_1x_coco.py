@@ -1,7 +1,7 @@
 """RPN, ResNet-50-FPN, 1x, COCO 2017, as in the papers.
 
     python -m keras_fair.bin.train --config=rpn_r50_fpn_1x_coco \
-        --set data.root=/data/coco --workdir=/runs/rpn_r50_1x
+        --set data.root=/data/coco --workdir=/runs/rpn_r50_fpn_1x_coco
 
 On val2017 this recipe gives AR@1000 57.2 (Detectron).
 Not verified with this package.

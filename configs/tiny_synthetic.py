@@ -1,6 +1,9 @@
 """A small RetinaNet on generated shapes: minutes on a CPU.
 
-python -m keras_fair.bin.demo --workdir=demo
+    python -m keras_fair.bin.train --config=tiny_synthetic \
+        --set data.root=demo/shapes --workdir=/runs/tiny_synthetic
+
+`python -m keras_fair.bin.demo` draws the shapes (and trains a Mask R-CNN).
 """
 
 from keras_fair.config import (

@@ -231,6 +231,34 @@ def test_every_experiment_is_get_config_alone_under_a_docstring(path):
     assert ast.get_docstring(tree)
 
 
+# benchmarks/mask_x_pairs.py trains it, with others.
+WITHOUT_COMMAND = ("mask_x_rcnn_tiny_pairs",)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if path.stem not in WITHOUT_COMMAND],
+    ids=lambda path: path.stem,
+)
+def test_every_experiment_s_command_names_it_and_a_workdir_of_its_own(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lines = ast.get_docstring(tree).splitlines()  # "\\" joins the command's
+
+    (command,) = [line.split() for line in lines if " --config=" in line]
+
+    assert command[:3] == ["python", "-m", "keras_fair.bin.train"]
+    assert f"--config={path.stem}" in command
+    assert f"--workdir=/runs/{path.stem}" in command
+    experiment = config_files.load(path.stem)
+    for flag, value in zip(command, command[1:]):
+        if flag == "--set":
+            experiment = config_files.override(experiment, value)
+    assert experiment.data.root
+    assert experiment.train.initial_weights or not getattr(
+        experiment.model, "freeze_detector", False
+    )
+
+
 def test_every_config_class_has_a_default_for_every_field():
     for name, value in vars(config).items():
         if dataclasses.is_dataclass(value):
