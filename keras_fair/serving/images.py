@@ -1,6 +1,6 @@
 """From a client's pictures to a detector's input, and boxes back, in a graph.
 
-The arithmetic is that of data/plan.py and data/image_files.py, so that a
+The arithmetic is that of data/sizes.py and data/image_files.py, so that a
 served model finds what `keras-fair-predict` finds.
 
 B images, D detections, h x w a client's picture, H x W the canvas.
@@ -19,7 +19,7 @@ MAX_PIXELS = 64_000_000
 
 
 def resized_shape(shape, pixels: PixelConfig):
-    """Return plan.resized_shapes of int32 [..., 2], height and width."""
+    """Return sizes.resized_shapes of int32 [..., 2], height and width."""
     shape = tf.cast(shape, tf.float64)
     # Divided as there: the same numbers come out, to the last bit.
     scale = pixels.short_side / tf.reduce_min(shape, -1, keepdims=True)
