@@ -216,6 +216,36 @@ def _coerce_tuple(value, hints: tuple):
     return None if None in items else items
 
 
+def differences(old, new) -> dict[str, tuple]:
+    """Return the old and the new value of each setting that differs.
+
+    Args:
+        old, new: configs.
+
+    Returns:
+        by path, such as "model.num_classes" or "data.train_sources.0.kind";
+        what only one of the two has is None in the other.
+    """
+    old, new = _by_path(to_dict(old)), _by_path(to_dict(new))
+    return {
+        path: (old.get(path), new.get(path))
+        for path in {**new, **old}
+        if old.get(path) != new.get(path)
+    }
+
+
+def _by_path(value, path: str = "") -> dict:
+    """Return a tree's values by path; a list of plain values is one."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        items = enumerate(value)
+    else:
+        return {path.removeprefix("."): value}
+    parts = [_by_path(item, f"{path}.{key}") for key, item in items]
+    return {key: item for part in parts for key, item in part.items()}
+
+
 def save(config, path: str) -> None:
     """Write the config as JSON, atomically."""
     files.write_json(path, to_dict(config), indent=2)

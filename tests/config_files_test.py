@@ -172,6 +172,25 @@ def test_save_writes_what_load_reads(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
 
 
+def test_differences_name_each_setting_that_changed():
+    source = config.SourceConfig(kind="voc")
+    old = config.Experiment(data=config.DataConfig(train_sources=(source,)))
+    data = config.DataConfig(
+        train_sources=(config.SourceConfig(kind="lvis"),), mask_classes=("voc",)
+    )
+    model = config.RPNConfig(num_classes=old.model.num_classes)
+    new = config.Experiment(data=data)
+
+    assert config_files.differences(old, old) == {}
+    assert config_files.differences(old, new) == {
+        "data.train_sources.0.kind": ("voc", "lvis"),
+        "data.mask_classes": ([], ["voc"]),
+    }
+    found = config_files.differences(old, dataclasses.replace(old, model=model))
+    assert found["model.class"] == ("RetinaNetConfig", "RPNConfig")
+    assert found["model.head_depth"] == (4, None)
+
+
 def test_load_runs_a_file_by_path(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(

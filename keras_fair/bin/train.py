@@ -9,9 +9,11 @@ hosts, start it on each with its TF_CONFIG and a work directory that all see.
 """
 
 import dataclasses
+import json
 import os
 
 import keras
+import tensorflow as tf
 from absl import flags, logging
 
 from keras_fair import config as config_lib
@@ -28,6 +30,11 @@ from keras_fair.training.train import train
 DISTRIBUTION = flags.DEFINE_enum(
     "distribution", "auto", distribution.NAMES, "Devices; see docs/training.md."
 )
+# Settings that may change when a training goes on: where its files are.
+PATHS = (
+    *("root", "prepared", "annotations", "images", "coco_val"),
+    *("train_annotations", "train_images", "val_annotations", "val_images"),
+)
 
 
 def train_experiment(
@@ -39,6 +46,10 @@ def train_experiment(
         experiment: all settings.
         workdir: see training.train.
         devices: one of distribution.NAMES.
+
+    Raises:
+        ValueError: data sets that do not fit the model or each other, or a
+            work directory of another experiment.
     """
     chosen = distribution.choose(devices)  # before any other work on them
     train_data = datasets.open_dataset(experiment.data, "train")
@@ -51,6 +62,7 @@ def train_experiment(
     )
     experiment = dataclasses.replace(experiment, model=model_config)
     os.makedirs(workdir, exist_ok=True)
+    check_same_run(experiment, workdir)
     config_files.save(experiment, os.path.join(workdir, "config.json"))
 
     settings = experiment.train
@@ -89,9 +101,50 @@ def train_experiment(
     )
 
 
+def check_same_run(experiment: config_lib.Experiment, workdir: str) -> None:
+    """Refuse to go on from the checkpoints of another experiment.
+
+    The model, the data (but for `PATHS`) and the seed must be the same. The
+    schedule may change: to train longer, or to mend it on the way.
+
+    Raises:
+        ValueError: another experiment; the message has what differs.
+    """
+    path = os.path.join(workdir, "config.json")
+    names = os.path.join(workdir, "checkpoints", "step-*.weights.h5")
+    if not (tf.io.gfile.exists(path) and tf.io.gfile.glob(names)):
+        return
+    with tf.io.gfile.GFile(path) as file:
+        saved = config_files.from_dict(json.load(file))
+    found = config_files.differences(saved, experiment)
+    differ = [
+        f"{name} is {str(new)[:60]!r} and was {str(old)[:60]!r}"
+        for name, (old, new) in found.items()
+        if name.startswith(("model.", "data.")) or name == "train.seed"
+        if name.rpartition(".")[2] not in PATHS
+    ]
+    if differ:
+        raise ValueError(
+            f"Expected the experiment whose checkpoints are in {workdir}. "
+            f"Received another: {'; '.join(differ[:3])}. Give another "
+            f"--workdir, or the settings of {path}."
+        )
+
+
 def _build(experiment: config_lib.Experiment) -> keras.Model:
-    """Return the model with the weights that the training starts from."""
+    """Return the model with the weights that the training starts from.
+
+    Raises:
+        ValueError: a frozen detector that nothing was loaded into.
+    """
     settings = experiment.train
+    is_frozen = getattr(experiment.model, "freeze_detector", False)
+    if is_frozen and not settings.initial_weights:
+        raise ValueError(
+            "Expected a trained detector for model.freeze_detector, whose own "
+            "weights are random and would stay so. Add --set "
+            "train.initial_weights= and the folder of a Faster R-CNN's preset."
+        )
     keras.utils.set_random_seed(settings.seed)
     model = build_model(experiment.model, dtype=settings.policy)
     if settings.backbone_weights:
