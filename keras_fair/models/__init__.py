@@ -82,7 +82,8 @@ def load_initial_weights(model, path: str) -> None:
             branch then stays as it is.
 
     Raises:
-        ValueError: weights of another shape, or missing ones.
+        ValueError: weights of another shape or kind of model, or missing
+            ones.
     """
     if not os.path.isdir(path):
         model.load_weights(path)

@@ -83,8 +83,16 @@ class MaskRCNN(FasterRCNN):
             detector: trained, of the same classes and sizes.
 
         Raises:
-            ValueError: weights of other shapes, by name.
+            ValueError: another kind of detector, or weights of other shapes,
+                by name.
         """
+        if not isinstance(detector, FasterRCNN):
+            raise ValueError(
+                "Expected a FasterRCNN, or one with masks, as the detector of "
+                f"a {type(self).__name__}. Received: "
+                f"{type(detector).__name__}. Give train.initial_weights the "
+                "preset folder of such a model."
+            )
         for name in DETECTOR_PARTS:
             own, given = getattr(self, name), getattr(detector, name)
             shapes = [_shapes(part) for part in (own, given)]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from keras_fair import models
 from keras_fair.config import BackboneConfig
 from keras_fair.models import build_model, load_initial_weights
 from tests.models import tiny
@@ -42,6 +43,15 @@ def test_a_mask_rcnn_starts_from_a_faster_rcnn(detector, folder):
             np.testing.assert_array_equal(one, other)
     for one, other in zip(before, model.transfer.weights):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("make", [tiny.rpn, tiny.retinanet])
+def test_a_detector_of_another_kind_is_no_start(make, tmp_path, monkeypatch):
+    given = make()
+    monkeypatch.setattr(models, "load_preset", lambda path: given)
+    name = type(given).__name__
+    with pytest.raises(ValueError, match=f"FasterRCNN.*Received: {name}"):
+        load_initial_weights(tiny.mask_x_rcnn(), str(tmp_path))
 
 
 def test_other_classes_are_no_start(folder):
