@@ -6,7 +6,8 @@ import os
 import sys
 
 import numpy as np
-from absl import app, flags
+import tensorflow as tf
+from absl import app, flags, logging
 
 from keras_fair import config as config_lib
 from keras_fair import config_files
@@ -21,6 +22,16 @@ from keras_fair.training import devices, evaluate, test_time
 # Under test-time augmentation: 0.4 GB of detections and masks.
 IMAGES_OF_PART = 500
 PROPOSAL_CLASS = (("object",), (1,))  # names and category ids
+INTERRUPTED = 130  # exit status: 128 + SIGINT, as a shell has it
+# What a user's config, files or machine can cause; any other is a fault of a
+# program, and its trace is wanted.
+USER_ERRORS = (
+    ValueError,
+    OSError,
+    RuntimeError,
+    FloatingPointError,
+    tf.errors.OpError,
+)
 
 CONFIG = flags.DEFINE_string("config", None, "Name or path of a config.")
 WORKDIR = flags.DEFINE_string(
@@ -39,14 +50,23 @@ def run(main) -> None:
     """Start a program; its --help lists these flags too.
 
     absl shows the flags of the file that was started, which for a console
-    script is a stub.
+    script is a stub. `USER_ERRORS` end the program with their message alone;
+    --verbosity=1 shows where they were raised.
     """
     values = flags.FLAGS
     for module in (__name__, main.__module__):
         for flag in values.get_flags_for_module(module):
             values.register_key_flag_for_module(sys.argv[0], flag)
     sys.modules["__main__"].__doc__ = main.__globals__["__doc__"]
-    app.run(main)
+    try:
+        app.run(main)
+    except USER_ERRORS as error:
+        if logging.level_debug():
+            raise
+        sys.exit(f"{error}\n(--verbosity=1 shows where in the program.)")
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def load(name_or_path: str) -> config_lib.Experiment:
@@ -161,7 +181,7 @@ def evaluate_coco(
         training=False,
         shard=(chosen.process, chosen.num_processes),
     )
-    evaluator = _evaluator(model, dataset, experiment.data)
+    evaluator = make_evaluator(model.config, dataset, experiment.data)
     report = evaluate.evaluate(
         model, batches, evaluator, len(dataset.records), chosen
     )
@@ -203,7 +223,7 @@ def evaluate_augmented(
             for is_flipped in mirrored
         ]
 
-    evaluator = _evaluator(model, dataset, experiment.data)
+    evaluator = make_evaluator(model.config, dataset, experiment.data)
     report = test_time.evaluate(
         test_time.AugmentedDetector(model, batch_size),
         map(variants_of, _parts(dataset)),
@@ -218,16 +238,23 @@ def _data_for(model, data):
     return dataclasses.replace(data, resize=model.config.pixels.resize)
 
 
-def _evaluator(model, dataset: Dataset, data) -> CocoEvaluator:
+def make_evaluator(config, dataset: Dataset, data) -> CocoEvaluator:
+    """Return what scores a model: by AP, proposals by recall.
+
+    Args:
+        config: the model's.
+        dataset: the records.
+        data: settings.
+    """
     truth = dataset.to_coco().dataset
-    if isinstance(model.config, config_lib.ProposerConfig):
+    if isinstance(config, config_lib.ProposerConfig):
         return ProposalEvaluator(truth)
     return CocoEvaluator(
         truth,
         keypoint_sigmas=data.keypoint_sigmas,
         subsets=mask_subsets(data, dataset.class_names),
         # A detector without masks has no such field.
-        paste=getattr(model.config, "paste", "sampled"),
+        paste=getattr(config, "paste", "sampled"),
     )
 
 

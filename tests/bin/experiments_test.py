@@ -4,9 +4,12 @@ import dataclasses
 import json
 import math
 import os
+import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from absl.testing import flagsaver
 
 from keras_fair import config as config_lib
 from keras_fair import config_files
@@ -204,3 +207,43 @@ def test_a_detector_of_other_classes_is_refused(experiment):
         tiny.config(), dataset, experiment.data
     )
     assert experiments.data_classes(config) == tuple(dataset.class_names)
+
+
+def start(monkeypatch, error, *arguments: str):
+    """Start a program that raises the error; return how it ended."""
+
+    def main(_):
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["program", *arguments])
+    with flagsaver.flagsaver(), pytest.raises(BaseException) as ended:
+        experiments.run(main)
+    return ended.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("Expected one."),
+        FileNotFoundError("No file one."),
+        RuntimeError("Could not write one."),
+        FloatingPointError("Not finite: one."),
+        tf.errors.InvalidArgumentError(None, None, "Corrupt image file one."),
+    ],
+)
+def test_an_error_of_the_user_ends_with_its_message(monkeypatch, error):
+    ended = start(monkeypatch, error)
+    assert isinstance(ended, SystemExit)
+    assert ended.code.startswith(str(error)) and "--verbosity=1" in ended.code
+    assert start(monkeypatch, error, "--verbosity=1") is error
+
+
+def test_a_fault_of_the_program_has_its_trace(monkeypatch):
+    error = AttributeError("no such thing")
+    assert start(monkeypatch, error) is error
+
+
+def test_an_interrupted_program_says_so(monkeypatch, capsys):
+    ended = start(monkeypatch, KeyboardInterrupt())
+    assert isinstance(ended, SystemExit) and ended.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"

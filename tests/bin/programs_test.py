@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -35,6 +36,7 @@ def run(program: str, *arguments: str, fails: bool = False) -> str:
         timeout=300,
     )
     assert (done.returncode != 0) == fails, done.stdout
+    assert "Traceback" not in done.stdout
     return done.stdout
 
 
@@ -143,3 +145,29 @@ def test_a_wrong_number_of_classes_says_what_to_set(shapes, tmp_path):
         fails=True,
     )
     assert "--set model.num_classes=3" in output
+
+
+def test_a_missing_annotation_file_is_named(shapes, tmp_path):
+    output = run(
+        "train",
+        *TINY,
+        f"--set=data.root={shapes}",
+        "--set=data.train_annotations=none.json",
+        f"--workdir={tmp_path}",
+        fails=True,
+    )
+    assert "No annotation file" in output and "none.json" in output
+    assert "--verbosity=1" in output
+
+
+def test_a_corrupt_image_is_named(shapes, workdir, tmp_path):
+    broken = shutil.copytree(shapes, tmp_path / "broken")
+    path = sorted((broken / "val").iterdir())[0]
+    path.write_bytes(path.read_bytes()[:100])
+    output = run(
+        "evaluate",
+        f"--workdir={workdir}",
+        f"--set=data.root={broken}",
+        fails=True,
+    )
+    assert "Corrupt image file" in output and str(path) in output
