@@ -68,6 +68,26 @@ def test_other_classes_start_their_layers_anew(
         np.testing.assert_array_equal(found[path], expected[path])
 
 
+def test_embeddings_of_other_classes_are_the_user_s_to_give(tmp_path):
+    values_of_config = {**vars(small.MASK_RCNN), "unused_logits": 0}
+    given = models.MaskXRCNN(
+        config.MaskXRCNNConfig(
+            **values_of_config, transfer_input="embeddings", embedding_dim=5
+        )
+    )
+    given.save_to_preset(str(tmp_path))
+
+    same = models.MaskXRCNN.from_preset(str(tmp_path))
+    made = models.MaskXRCNN.from_preset(str(tmp_path), num_classes=3)
+
+    np.testing.assert_array_equal(same.class_embeddings, given.class_embeddings)
+    assert made.class_embeddings.shape == (3, 5)
+    assert np.any(np.asarray(made.class_embeddings), axis=1).all()
+    assert "class_embeddings" in made.loading_report.kept
+    # The transfer serves any class.
+    assert "transfer/dense_0/kernel" in made.loading_report.loaded
+
+
 @pytest.mark.parametrize(
     ("name", "config_class"),
     [

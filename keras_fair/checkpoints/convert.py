@@ -47,7 +47,7 @@ def load_weights_from(
         model: a detector; its config must be that of the file's model.
         path: see readers.read.
         source: a key of `SOURCES`.
-        keep: layers whose weights stay as initialised, as
+        keep: layers or weights that stay as initialised, as
             `class_layers(model.config)` for other classes.
 
     Raises:
@@ -66,10 +66,10 @@ def copy_weights(source, model, *, keep: tuple[str, ...] = ()) -> Report:
     Args:
         source: a detector with the same layers; may be `model` itself.
         model: a detector.
-        keep: layers that stay as initialised.
+        keep: layers or weights that stay as initialised.
     """
     weights, given = weights_by_name(model), weights_by_name(source)
-    kept = [path for path in weights if path.rpartition("/")[0] in keep]
+    kept = [path for path in weights if _is_of(path, keep)]
     loaded = [path for path in weights if path not in kept]
     if source is not model:
         for path in loaded:
@@ -115,7 +115,11 @@ def their_arrays(arrays: dict, config, target: str) -> dict:
 
 
 def class_layers(config) -> tuple[str, ...]:
-    """Return the layers whose size depends on the number of classes."""
+    """Return what has a size that depends on the number of classes.
+
+    Layers, and the embeddings of a Mask^X R-CNN: those of the new classes
+    are the user's to assign.
+    """
     if isinstance(config, config_lib.RetinaNetConfig):
         return ("head/class_logits",)
     if not isinstance(config, config_lib.FasterRCNNConfig):
@@ -124,6 +128,8 @@ def class_layers(config) -> tuple[str, ...]:
     if not config.class_agnostic_boxes:
         layers.append("box_head/box_deltas")
     if isinstance(config, config_lib.MaskXRCNNConfig):
+        if config.transfer_input == "embeddings":
+            layers.append("class_embeddings")
         return tuple(layers)  # its transfer serves any class
     if getattr(config, "masks", "agnostic") != "agnostic":
         layers.append("mask_head/mask_logits")
@@ -171,6 +177,11 @@ def their_name(
     raise ValueError(f"The source has no counterpart of the weight {path!r}.")
 
 
+def _is_of(path: str, names: tuple[str, ...]) -> bool:
+    """Say if a weight, or the layer that has it, is among the names."""
+    return path in names or path.rpartition("/")[0] in names
+
+
 def _library(name: str, libraries: dict):
     if name not in libraries:
         raise ValueError(
@@ -191,9 +202,7 @@ def _their_names(model, table: tuple, library) -> dict[str, str]:
 def _load(model, arrays: dict, names: dict, ignored, keep) -> Report:
     weights = weights_by_name(model)
     kept = [
-        path
-        for path in weights
-        if path in OURS_ALONE or path.rpartition("/")[0] in keep
+        path for path in weights if path in OURS_ALONE or _is_of(path, keep)
     ]
     loaded = [path for path in names if path not in kept]
     unused = [name for name in arrays if name not in names.values()]
