@@ -79,6 +79,8 @@ def _open(
         "mask_choice": choice,
         "class_map": dict(source.class_map),
     }
+    if source.kind in ("coco", "tfds"):  # the others have no keypoints
+        options["with_keypoints"] = config.with_keypoints
     if source.kind == "coco":
         return CocoDataset(annotations, images, **options)
     if source.kind == "lvis":

@@ -108,12 +108,14 @@ def _usable_records(dataset, config: DataConfig, training: bool) -> list:
     """Check the records against the config; leave empty images out."""
     if config.with_masks and not dataset.with_masks:
         raise ValueError(
-            "config.with_masks needs a data set read with_masks=True."
+            "Expected a data set that was read with masks, as data.with_masks "
+            f"is set. Received: {dataset.path}. A source needs masks=True."
         )
     if config.with_keypoints and not dataset.with_keypoints:
         raise ValueError(
-            "config.with_keypoints needs a CocoDataset(..., "
-            "with_keypoints=True)."
+            "Expected a data set that was read with keypoints, as "
+            f"data.with_keypoints is set. Received: {dataset.path}. Sources "
+            'of the kinds "coco" and "tfds" may have keypoints.'
         )
     for record in dataset.records:
         if len(record.labels) > config.max_objects:

@@ -23,28 +23,29 @@ class UnionDataset(instances.SkippedRecords):
             source has any object may be among them.
 
     Attributes:
-        records, path, with_masks, on_bad_record, skipped: as
-            InstanceDataset's.
+        records, path, with_masks, with_keypoints, keypoint_names,
+            on_bad_record, skipped: as InstanceDataset's.
         category_ids, class_names: 1 to K and the names.
         origins: {image_id: (path of the source, its image id)}.
 
     Raises:
         ValueError: no sources, ones that treat bad records differently or
-            have keypoints, or a class that `class_names` lacks.
+            have other keypoints, or a class that `class_names` lacks.
     """
-
-    keypoint_names = ()
-    with_keypoints = False
 
     def __init__(self, sources: Sequence, class_names: Sequence[str] = ()):
         super().__init__()
-        ways = {source.on_bad_record for source in sources}
-        if len(ways) != 1 or any(source.with_keypoints for source in sources):
+        ways = {
+            (source.on_bad_record, source.keypoint_names) for source in sources
+        }
+        if len(ways) != 1:
             raise ValueError(
-                "Expected data sets of the same on_bad_record and without "
-                f"keypoints. Received: {len(sources)} data sets."
+                "Expected data sets of the same on_bad_record and the same "
+                f"keypoints, all or none. Received: {len(sources)} data sets "
+                f"of {sorted(ways)}."
             )
-        self.on_bad_record = ways.pop()
+        ((self.on_bad_record, self.keypoint_names),) = ways
+        self.with_keypoints = bool(self.keypoint_names)
         self.with_masks = any(source.with_masks for source in sources)
         self.path = " + ".join(source.path for source in sources)
         self._sources = tuple(sources)

@@ -107,3 +107,38 @@ def test_an_unknown_kind_is_refused(config):
     config = dataclasses.replace(config, train_sources=sources)
     with pytest.raises(ValueError, match="Received: 'yolo'"):
         datasets.open_dataset(config, "train")
+
+
+def with_keypoints(coco_files, config):
+    """Return the config of a union with keypoints."""
+    coco_files.add_keypoints()
+    coco_files.write()
+    sources = config.train_sources[:1]
+    return dataclasses.replace(
+        config, train_sources=sources, val_sources=sources, with_keypoints=True
+    )
+
+
+def test_sources_have_keypoints(coco_files, config):
+    config = with_keypoints(coco_files, config)
+    for split in ("train", "val"):
+        dataset = datasets.open_dataset(config, split)
+        assert dataset.keypoint_names == ("nose", "left_eye", "right_eye")
+    truth = dataset.to_coco().dataset["annotations"]
+    assert [each["num_keypoints"] for each in truth] == [0, 0, 2, 0]
+    batches = pipeline.make_dataset(
+        dataset, config, batch_size=1, training=False
+    )
+    found = {
+        int(y["image_id"][0]): np.asarray(y["keypoints"]) for _, y in batches
+    }
+    assert found[2][0, 0, :, 2].tolist() == [2, 1, 0]
+
+
+def test_keypoints_beside_none_are_refused(coco_files, config):
+    sources = config.train_sources
+    config = dataclasses.replace(
+        with_keypoints(coco_files, config), train_sources=sources
+    )
+    with pytest.raises(ValueError, match="the same keypoints, all or none"):
+        datasets.open_dataset(config, "train")

@@ -229,13 +229,13 @@ def test_too_many_objects_name_the_setting(coco_files):
 
 def test_masks_must_have_been_read(coco_files):
     dataset = coco.CocoDataset(*coco_files.write())
-    with pytest.raises(ValueError, match="with_masks=True"):
+    with pytest.raises(ValueError, match="read with masks, as data.with_masks"):
         take(dataset, small(with_masks=True), 1, batch_size=1)
 
 
 def test_keypoints_must_have_been_read(coco_files):
     dataset = coco.CocoDataset(*coco_files.write())
-    with pytest.raises(ValueError, match="with_keypoints=True"):
+    with pytest.raises(ValueError, match="as data.with_keypoints is set"):
         take(dataset, small(with_keypoints=True), 1, batch_size=1)
 
 

@@ -117,11 +117,9 @@ def test_shards_are_a_source_of_a_union(folder, coco_files):
             images=coco_files.images_folder,
         ),
     )
-    config = dataclasses.replace(
-        CONFIG, with_keypoints=False, train_sources=sources
-    )
+    config = dataclasses.replace(CONFIG, train_sources=sources)
     train = datasets.open_dataset(config, "train")
-    assert len(train.records) == 6
+    assert len(train.records) == 6 and train.with_keypoints
     np.testing.assert_array_equal(
         train.records[0].boxes, train.records[3].boxes
     )
