@@ -1,23 +1,91 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, on any file system.
+
+A path with a scheme, such as gs://bucket/run, is read and written by
+TensorFlow's tf.io.gfile; any other needs no TensorFlow.
+"""
 
 import contextlib
+import functools
 import json
 import os
+import tempfile
+import types
 from collections.abc import Iterator
+
+_LOCAL = types.SimpleNamespace(
+    GFile=open,
+    exists=os.path.exists,
+    isdir=os.path.isdir,
+    listdir=os.listdir,
+    makedirs=functools.partial(os.makedirs, exist_ok=True),
+    remove=os.remove,
+)
+
+
+def is_remote(path: str | os.PathLike) -> bool:
+    """Say if a path has a scheme."""
+    return "://" in os.fspath(path)
+
+
+def system(path: str | os.PathLike):
+    """Return the functions of a path's file system, named as tf.io.gfile's.
+
+    Those are GFile, exists, isdir, listdir, makedirs and remove. What is
+    missing is a FileNotFoundError locally, tf.errors.NotFoundError elsewhere.
+
+    Raises:
+        ModuleNotFoundError: a path with a scheme, and no TensorFlow.
+    """
+    if not is_remote(path):
+        return _LOCAL
+    try:
+        import tensorflow as tf  # may be absent, and takes seconds
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"Expected a local path, or TensorFlow to reach {path}. Install "
+            "it (the CPU build will do), or mount or copy the folder."
+        ) from error
+    return tf.io.gfile
+
+
+def join(folder: str, path: str) -> str:
+    """Return the path in a folder, itself where it is absolute or remote."""
+    return path if is_remote(path) else os.path.join(folder, path)
+
+
+@contextlib.contextmanager
+def local_copy(path: str | os.PathLike) -> Iterator[str]:
+    """Give a local name to read a file by, for readers that need one."""
+    if not is_remote(path):
+        yield os.fspath(path)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = os.path.join(folder, os.path.basename(path))
+        system(path).copy(path, copy)
+        yield copy
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[str]:
-    """Give a name to write to; the file then takes the path's place at once.
+    """Give a local name to write to; the file then takes the path's place.
 
-    When something fails, or the process is killed, what was there stays.
+    At once: when something fails, or the process is killed, what was there
+    stays.
 
     Args:
-        path: in an existing folder. The name lies beside it and ends as it
-            does, since writers go by the suffix.
+        path: in an existing folder. The name lies beside it, or in a
+            temporary folder for a path with a scheme, and ends as it does,
+            since writers go by the suffix.
     """
-    folder, name = os.path.split(os.fspath(path))
-    part = os.path.join(folder, f"part.{os.getpid()}.{name}")
+    beside, name = os.path.split(os.fspath(path))
+    part = os.path.join(beside, f"part.{os.getpid()}.{name}")
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = os.path.join(folder, name)
+            yield copy
+            system(path).copy(copy, part, overwrite=True)
+            system(path).rename(part, path, overwrite=True)
+        return
     try:
         yield part
         with open(part, "rb") as file:

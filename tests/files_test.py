@@ -47,3 +47,32 @@ def test_a_killed_process_leaves_what_was_there(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         files.write_json(tmp_path / "missing" / "a.json", {})
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """A folder of TensorFlow's file system in memory."""
+    gfile = pytest.importorskip("tensorflow").io.gfile
+    folder = f"ram://{tmp_path}"
+    gfile.makedirs(folder)
+    return folder
+
+
+def test_a_remote_file_takes_its_place_whole(remote):
+    path = files.join(remote, "a.json")
+    assert files.join("/elsewhere", path) == path
+    files.write_json(path, {"a": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        files.write_json(path, {"a": object()})
+    files.write_json(path, {"a": 2})
+    with files.local_copy(path) as copy:
+        assert json.loads(open(copy, "rb").read()) == {"a": 2}
+    assert not os.path.exists(copy)
+    assert files.system(path).listdir(remote) == ["a.json"]
+
+
+def test_a_remote_path_without_tensorflow_is_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    message = "Expected a local path, or TensorFlow to reach gs://a/b"
+    with pytest.raises(ModuleNotFoundError, match=message):
+        files.system("gs://a/b")

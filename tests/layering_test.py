@@ -114,6 +114,7 @@ NO_TENSORFLOW = (
 )
 # Inside a function or `if` only: both run on JAX without TensorFlow.
 DEFERRED_TENSORFLOW = (
+    "files.py",
     "training/distribution.py",
     "training/jax_devices.py",
     "training/loop.py",

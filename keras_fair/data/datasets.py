@@ -1,7 +1,6 @@
 """The data set that a config names."""
 
-import os
-
+from keras_fair import files
 from keras_fair.config import DataConfig, SourceConfig
 from keras_fair.data import class_splits, instances
 from keras_fair.data.coco import CocoDataset
@@ -34,7 +33,7 @@ def open_dataset(
     choice = chosen if split == "train" else instances.EVERY_MASK
     if config.prepared:
         dataset = PreparedDataset(
-            os.path.join(config.root, config.prepared),
+            files.join(config.root, config.prepared),
             split,
             with_masks=config.with_masks,
             with_keypoints=config.with_keypoints,
@@ -69,7 +68,7 @@ def _open(
 ) -> instances.InstanceDataset:
     """Read one source; `max_images` is of each."""
     annotations, images, coco_val = (
-        os.path.join(config.root, path)
+        files.join(config.root, path)
         for path in (source.annotations, source.images, source.coco_val)
     )
     options = {

@@ -1,10 +1,12 @@
 """Parts of files, such as an image in a shard, under names of their own.
 
 A name stands wherever the path of an image file does: "a.tfrecord#bytes=9-20"
-are the bytes 9 to 19 of a.tfrecord. Needs no TensorFlow.
+are the bytes 9 to 19 of a.tfrecord. Needs no TensorFlow for local files.
 """
 
 import re
+
+from keras_fair import files
 
 PATTERN = r"(?s).*#bytes=\d+-\d+"  # of a whole name; TensorFlow knows it, too
 
@@ -18,14 +20,15 @@ def read(name: str | bytes) -> bytes:
     """Read a file, or the part of one that the name says.
 
     Raises:
-        OSError: there is none, or the file is too short.
+        OSError: there is none, or the file is too short. Of a remote file
+            that is missing, tf.errors.NotFoundError.
     """
     path = name.decode("utf-8") if isinstance(name, bytes) else name
     first, last = 0, None
     if re.fullmatch(PATTERN, path):
         path, _, numbers = path.rpartition("#bytes=")
         first, last = map(int, numbers.split("-"))
-    with open(path, "rb") as file:
+    with files.system(path).GFile(path, "rb") as file:
         file.seek(first)
         content = file.read() if last is None else file.read(last - first)
     if last is not None and len(content) < last - first:

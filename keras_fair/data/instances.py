@@ -7,12 +7,12 @@ a NaN hours later. Needs no TensorFlow.
 import collections
 import contextlib
 import io
-import os
 from collections.abc import Mapping
 
 from absl import logging
 from pycocotools import coco as pycoco
 
+from keras_fair import files
 from keras_fair.data import annotations as checks
 from keras_fair.data import class_splits, exports, keypoints, records, rle
 
@@ -103,7 +103,7 @@ class InstanceDataset(SkippedRecords):
         self.num_empty_masks = 0
         self._bad_annotations = set()  # positions in the source's list
         content = self.read_content()
-        if not os.path.isdir(images):
+        if not files.system(images).isdir(images):
             raise FileNotFoundError(
                 f"No folder {images} for the images of {self.path}."
             )

@@ -2,17 +2,20 @@
 
 Of the shards only the annotations are read, and where the images lie: an
 image is read when it is due, at random, like a file of its own. So training
-shuffles and resumes as exactly as from image files. Needs no TensorFlow.
+shuffles and resumes as exactly as from image files. Needs TensorFlow only for
+a folder with a scheme, such as gs://.
 """
 
+import fnmatch
 import io
 import json
-import pathlib
+import os
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from keras_fair import files
 from keras_fair.data import file_parts, instances, records, tfrecords
 
 INFO, METADATA = "dataset_info.json", "metadata.json"
@@ -29,14 +32,15 @@ class PreparedDataset(instances.InstanceDataset):
     gives boxes without masks: tensorflow-datasets does not keep theirs.
 
     Args:
-        folder: of a version, a builder's `data_dir`; shards are TFRecords.
+        folder: of a version, a builder's `data_dir`, local or of any
+            tf.io.gfile path; shards are TFRecords.
         split: such as "train".
         options: InstanceDataset's.
     """
 
     def __init__(self, folder: str, split: str, **options):
         self.path = f"{folder} ({split})"
-        self._folder = pathlib.Path(folder)
+        self._folder = str(folder)
         self._split = split
         super().__init__(str(folder), **options)
 
@@ -56,7 +60,7 @@ class PreparedDataset(instances.InstanceDataset):
                 try:
                     examples.append(_read_example(path, content, features))
                 except (ValueError, OSError, Image.DecompressionBombError) as e:
-                    name = f"{path.name}, example {number}"
+                    name = f"{os.path.basename(path)}, example {number}"
                     faults.append(records.Fault("image", name, ValueError(e)))
         examples.sort(key=lambda example: example.index)
         return records.Content(
@@ -76,16 +80,16 @@ class _Example(NamedTuple):
     objects: list  # COCO's annotations, with labels for category ids
 
 
-def _find_shards(folder: pathlib.Path, split: str) -> dict:
+def _find_shards(folder: str, split: str) -> dict:
     """Return how many examples each file of the split has."""
-    path = folder / INFO
-    if not path.is_file():
+    system, path = files.system(folder), os.path.join(folder, INFO)
+    if not system.exists(path):
         raise FileNotFoundError(
             f"No file {path}. Expected the folder of a version that "
             "tensorflow-datasets prepared, such as "
             "keras_fair_instances/coco/1.0.0."
         )
-    info = json.loads(path.read_text("utf-8"))
+    info = json.loads(file_parts.read(path))
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         raise ValueError(
             f"Expected {folder} in the file format tfrecord. Received: "
@@ -99,27 +103,28 @@ def _find_shards(folder: pathlib.Path, split: str) -> dict:
         )
     count = len(lengths[split])
     pattern = f"*-{split}.tfrecord-*-of-{count:05d}"
-    paths = sorted(folder.glob(pattern))
-    if len(paths) != count:
+    names = sorted(fnmatch.filter(system.listdir(folder), pattern))
+    if len(names) != count:
         raise FileNotFoundError(
             f"Expected {count} files {pattern} in {folder}. Received: "
-            f"{len(paths)}. Copy or prepare it again."
+            f"{len(names)}. Copy or prepare it again."
         )
+    paths = (os.path.join(folder, name) for name in names)
     return dict(zip(paths, map(int, lengths[split])))
 
 
-def _read_categories(folder: pathlib.Path) -> list[dict]:
+def _read_categories(folder: str) -> list[dict]:
     """Return COCO's dicts; where ids are not said, they are 1 to K."""
-    path = folder / LABELS
-    if not path.is_file():
+    exists, path = files.system(folder).exists, os.path.join(folder, LABELS)
+    if not exists(path):
         raise ValueError(
             "Expected the features image and objects {bbox, label}, with names "
             f"of the labels. {folder} has no {LABELS}."
         )
-    names = path.read_text("utf-8").rstrip("\n").split("\n")
-    metadata = {}
-    if (folder / METADATA).is_file():
-        metadata = json.loads((folder / METADATA).read_text("utf-8"))
+    names = file_parts.read(path).decode("utf-8").rstrip("\n").split("\n")
+    path_of_metadata, metadata = os.path.join(folder, METADATA), {}
+    if exists(path_of_metadata):
+        metadata = json.loads(file_parts.read(path_of_metadata))
     ids = metadata.get("category_ids") or range(1, len(names) + 1)
     if len(ids) != len(names):
         raise ValueError(
@@ -130,9 +135,9 @@ def _read_categories(folder: pathlib.Path) -> list[dict]:
     return [{"id": i, "name": name, **points} for i, name in zip(ids, names)]
 
 
-def _read_shard(path: pathlib.Path, length: int) -> tuple:
+def _read_shard(path: str, length: int) -> tuple:
     """Return the bytes of a file, and the features of each example."""
-    content = tfrecords.map_file(str(path))
+    content = tfrecords.map_file(path)
     try:
         features = list(tfrecords.read_examples(content))
     except ValueError as error:
@@ -147,14 +152,14 @@ def _read_shard(path: pathlib.Path, length: int) -> tuple:
     return content, features
 
 
-def _read_example(path: pathlib.Path, content, features: dict) -> _Example:
+def _read_example(path: str, content, features: dict) -> _Example:
     part, *others = _parts(features, "image") or [None]
     if part is None or others:
         raise ValueError(f"no feature image; there are {sorted(features)}")
     width, height = _image_size(content, part)
     image = {
         "id": _first_integer(features, "image/id"),
-        "file_name": file_parts.name_of(str(path), part),
+        "file_name": file_parts.name_of(path, part),
         "height": height,
         "width": width,
     }

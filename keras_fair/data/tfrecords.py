@@ -1,4 +1,6 @@
-"""TFRecord files of tf.train.Example, read in place and without TensorFlow.
+"""TFRecord files of tf.train.Example, read in place.
+
+Needs TensorFlow only for a path with a scheme.
 
 A file is a row of records: the length of the content in 8 bytes, its checksum
 in 4, the content, and its checksum in 4. The content is a protocol buffer.
@@ -14,13 +16,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keras_fair import files
+
 HEADER, FOOTER = 12, 4  # bytes
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3  # fields of a tf.train.Feature
 LENGTH_DELIMITED = 2  # a wire type
 
 
 def map_file(path: str):
-    """Return the bytes of a file, which are read where they are looked at."""
+    """Return the bytes of a file, read where they are looked at if local.
+
+    A remote file is read whole: one long transfer, not one for each example.
+    """
+    if files.is_remote(path):
+        with files.system(path).GFile(path, "rb") as file:
+            return file.read()
     if not os.path.getsize(path):
         return b""
     with open(path, "rb") as file:

@@ -9,7 +9,7 @@ and `save` work:
     compute_losses(x, y, outputs, training)    the paper's loss terms
 """
 
-import pathlib
+import os
 
 import keras
 from keras import ops
@@ -242,11 +242,12 @@ class Detector(keras.Model):
 
     def save_to_preset(self, folder: str) -> None:
         """Write config and weights to a folder; both atomically."""
-        path = pathlib.Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        config_files.save(self.config, str(path / presets.CONFIG_NAME))
+        files.system(folder).makedirs(folder)
+        config_path = os.path.join(folder, presets.CONFIG_NAME)
+        config_files.save(self.config, config_path)
         optimizer = [self.optimizer] if self.compiled else []
-        with files.replacing(path / presets.WEIGHTS_NAME) as part:
+        weights_path = os.path.join(folder, presets.WEIGHTS_NAME)
+        with files.replacing(weights_path) as part:
             keras.saving.save_weights(self, part, objects_to_skip=optimizer)
 
     def export(self, filepath, format="tf_saved_model", **kwargs):

@@ -48,6 +48,18 @@ class Checkpoint(keras.callbacks.Callback):
         checkpoints.save(self.model, self.folder, keep=self.keep)
 
 
+class Log(keras.callbacks.CSVLogger):
+    """Append to a CSV file; Keras's own cannot close one of tf.io.gfile."""
+
+    def __init__(self, path: str):
+        super().__init__(path, append=True)
+
+    def on_train_end(self, logs=None):
+        self.csv_file.close()
+        self.csv_file = None
+        super().on_train_end(logs)
+
+
 class Evaluation(keras.callbacks.Callback):
     """Evaluate every few epochs of `fit` and log the numbers as `val_...`.
 

@@ -6,7 +6,8 @@ weights files leave out. The data's position follows from the step.
 """
 
 import contextlib
-import pathlib
+import fnmatch
+import os
 import re
 
 import h5py
@@ -21,17 +22,20 @@ PART = "part.*.weights.h5"
 SEEDS = "keras_fair_seeds"  # a group beside Keras's own
 
 
-def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
+def save(model: keras.Model, folder: str, *, keep: int) -> str:
     """Write the compiled model's state atomically and delete old files.
 
     Args:
         model: compiled; the step is its optimiser's.
-        folder: made where it is missing.
+        folder: made where it is missing; any path of tf.io.gfile.
         keep: how many of the newest files stay.
+
+    Returns:
+        the path of the file.
     """
-    path = pathlib.Path(folder)
-    path.mkdir(parents=True, exist_ok=True)
-    target = path / f"step-{step_of(model):09d}.weights.h5"
+    system = files.system(folder)
+    system.makedirs(folder)
+    target = os.path.join(folder, f"step-{step_of(model):09d}.weights.h5")
     with files.replacing(target) as part:
         with _no_distribution():
             model.save_weights(part)
@@ -40,8 +44,9 @@ def save(model: keras.Model, folder: str, *, keep: int) -> pathlib.Path:
                 file.create_dataset(
                     f"{SEEDS}/{name}", data=ops.convert_to_numpy(state)
                 )
-    for old in [*_files(folder)[:-keep], *path.glob(PART)]:
-        old.unlink(missing_ok=True)
+    parts = fnmatch.filter(system.listdir(folder), PART)
+    for old in [*_names(folder)[:-keep], *parts]:
+        system.remove(os.path.join(folder, old))
     return target
 
 
@@ -53,13 +58,15 @@ def restore_latest(model: keras.Model, folder: str) -> int:
     Raises:
         ValueError: a checkpoint of another model.
     """
-    for path in reversed(_files(folder)):
-        if not _is_readable(path):
-            logging.warning("Skipping the torn checkpoint %s.", path)
-            continue
-        model.load_weights(path)
-        _restore_seeds(model, path)
-        step = int(NAME.fullmatch(path.name)[1])
+    for name in reversed(_names(folder)):
+        path = os.path.join(folder, name)
+        with files.local_copy(path) as copy:
+            if not _is_readable(copy):
+                logging.warning("Skipping the torn checkpoint %s.", path)
+                continue
+            model.load_weights(copy)
+            _restore_seeds(model, copy)
+        step = int(NAME.fullmatch(name)[1])
         _check_step(model, step, path)
         return step
     return 0
@@ -71,7 +78,7 @@ def step_of(model: keras.Model) -> int:
     return int(ops.convert_to_numpy(model.optimizer.iterations))
 
 
-def _check_step(model: keras.Model, step: int, path: pathlib.Path) -> None:
+def _check_step(model: keras.Model, step: int, path: str) -> None:
     """Keras only warns where an optimiser's state does not fit."""
     if step_of(model) != step:
         raise ValueError(
@@ -91,7 +98,7 @@ def _seeds(model: keras.Model) -> dict:
     return {f"{i:04d}": state for i, state in enumerate(states)}
 
 
-def _restore_seeds(model: keras.Model, path: pathlib.Path) -> None:
+def _restore_seeds(model: keras.Model, path: str) -> None:
     seeds = _seeds(model)
     with h5py.File(path, "r") as file:
         found = {k: item[()] for k, item in file.get(SEEDS, {}).items()}
@@ -120,13 +127,14 @@ def _no_distribution():
         keras.distribution.set_distribution(distribution)
 
 
-def _files(folder: str) -> list[pathlib.Path]:
+def _names(folder: str) -> list[str]:
     """The checkpoints of a folder, by ascending step."""
-    paths = pathlib.Path(folder).glob("step-*.weights.h5")
-    return sorted(path for path in paths if NAME.fullmatch(path.name))
+    system = files.system(folder)
+    names = system.listdir(folder) if system.isdir(folder) else []
+    return sorted(filter(NAME.fullmatch, names))
 
 
-def _is_readable(path: pathlib.Path) -> bool:
+def _is_readable(path: str) -> bool:
     """Walk the whole file, so that a missing end is noticed too."""
 
     def read(name, item):

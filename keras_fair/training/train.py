@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import keras
 from absl import logging
 
-from keras_fair import optimizers
+from keras_fair import files, optimizers
 from keras_fair.config import ProposerConfig, TrainConfig
 from keras_fair.training import callbacks, checkpoints, devices, schedules
 
@@ -61,7 +61,7 @@ def train(
         make_dataset: takes the step to start from, returns endless batches:
             this process' part of each, in `config.accumulation` parts.
         config: the schedule.
-        workdir: a local folder, made where it is missing.
+        workdir: made where it is missing; any path of tf.io.gfile.
         chosen: the devices; by default Keras's choice of one.
         evaluate: takes the model, returns numbers for the log.
         subsets: of classes that are logged, too; see callbacks.Evaluation.
@@ -154,9 +154,9 @@ def _check_steps(config: TrainConfig) -> None:
 
 
 def _loggers(workdir: str) -> list[keras.callbacks.Callback]:
-    os.makedirs(workdir, exist_ok=True)
+    files.system(workdir).makedirs(workdir)
     log = os.path.join(workdir, "log.csv")
-    loggers = [keras.callbacks.CSVLogger(log, append=True)]
+    loggers = [callbacks.Log(log)]
     found = [
         importlib.util.find_spec(name) for name in ("tensorflow", "tensorboard")
     ]

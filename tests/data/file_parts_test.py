@@ -45,3 +45,14 @@ def test_an_image_decodes_from_a_part(tmp_path):
 def test_a_part_that_is_no_image_is_an_empty_one(path, part):
     name = tf.constant(file_parts.name_of(path, part))
     assert transforms.read_image(name).shape == (0, 0, 3)
+
+
+def test_a_part_of_a_remote_file_is_read(path, tmp_path):
+    remote = f"ram://{tmp_path}/a.bin"
+    tf.io.gfile.copy(path, remote, overwrite=True)
+    name = file_parts.name_of(remote, slice(9, 20))
+    assert file_parts.read(name.encode()) == bytes(range(9, 20))
+    with pytest.raises(OSError, match="ends before byte 101"):
+        file_parts.read(file_parts.name_of(remote, slice(90, 101)))
+    with pytest.raises(tf.errors.NotFoundError):
+        file_parts.read(f"{remote}.none#bytes=0-1")

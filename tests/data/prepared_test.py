@@ -76,6 +76,57 @@ def test_training_sees_the_same_bits_and_resumes(source, folder):
     tf.nest.map_structure(np.testing.assert_array_equal, found, expected[2:])
 
 
+@pytest.fixture
+def remote(folder, tmp_path):
+    """Move the folder to TensorFlow's file system in memory."""
+
+    def move() -> str:
+        remote = f"ram://{tmp_path}/small"
+        tf.io.gfile.makedirs(remote)
+        for name in os.listdir(folder):
+            tf.io.gfile.copy(f"{folder}/{name}", f"{remote}/{name}")
+        shutil.rmtree(folder)
+        return remote
+
+    return move
+
+
+def test_remote_shards_give_the_same_bits(folder, remote):
+    def take(prepared_folder, split, count):
+        config = dataclasses.replace(
+            CONFIG, root="/nowhere", prepared=prepared_folder
+        )
+        batches = pipeline.make_dataset(
+            datasets.open_dataset(config, split),
+            config,
+            batch_size=2,
+            training=split == "train",
+        )
+        return list(batches.take(count).as_numpy_iterator())
+
+    expected = [take(folder, "train", 6), take(folder, "val", -1)]
+    moved = remote()
+    found = [take(moved, "train", 6), take(moved, "val", -1)]
+    tf.nest.map_structure(np.testing.assert_array_equal, found, expected)
+    assert all(batch[1]["labels"].max() >= 0 for batch in found[0])
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("dataset_info.json", "No file ram://.*dataset_info.json"),
+        ("instances-train.tfrecord", "Expected 1 files .*Received: 0"),
+    ],
+)
+def test_a_broken_remote_folder_is_explained(remote, name, message):
+    moved = remote()
+    for each in tf.io.gfile.listdir(moved):
+        if name in each:
+            tf.io.gfile.remove(f"{moved}/{each}")
+    with pytest.raises(FileNotFoundError, match=message):
+        prepared.PreparedDataset(moved, "train")
+
+
 def test_the_evaluator_finds_the_same(source, folder):
     found = prepared.PreparedDataset(folder, "val", **OPTIONS).to_coco()
     truth = source.to_coco()

@@ -113,3 +113,18 @@ def test_the_backbone_is_recomputed_when_asked_for():
     model = tiny.retinanet()
     train.compile_model(model, settings(recompute_backbone=True))
     assert model.run_backbone is not None
+
+
+def test_a_remote_work_directory_resumes_like_a_local_one(tmp_path):
+    gfile = pytest.importorskip("tensorflow").io.gfile
+    whole = trained(settings(steps=2), tmp_path / "whole")
+    remote = f"ram://{tmp_path}/run"
+    for steps in (1, 2):
+        parts = trained(settings(steps=steps), remote)
+    for found, expected in zip(parts.get_weights(), whole.get_weights()):
+        np.testing.assert_array_equal(found, expected)
+    assert set(gfile.listdir(remote)) >= {"checkpoints", "log.csv", "model"}
+    assert sorted(gfile.listdir(f"{remote}/model")) == [
+        "config.json",
+        "model.weights.h5",
+    ]
