@@ -1,6 +1,9 @@
 """How many images a second of CPU time Detectron2's DatasetMapper prepares.
 
-    python benchmarks/detectron2_mapper.py coco_tiny 20 masks
+    python benchmarks/detectron2_mapper.py coco_tiny 20 bitmask
+
+The last word is how it keeps masks: bitmask, polygon (its default: corners,
+which are made into pixels later, in the training step) or none.
 
 input_pipeline.py runs it, in an environment that has Detectron2 and may lack
 TensorFlow. Its Python code is enough, nothing of it need be compiled.
@@ -28,8 +31,8 @@ def main(root: str, seconds: str, masks: str) -> None:
         is_train=True,
         augmentations=[T.ResizeShortestEdge(800, 1333), T.RandomFlip()],
         image_format="BGR",
-        use_instance_mask=masks == "masks",
-        instance_mask_format="bitmask",
+        use_instance_mask=masks != "none",
+        instance_mask_format="polygon" if masks == "none" else masks,
     )
     records = itertools.cycle(r for r in records if r["annotations"])
     for record in itertools.islice(records, WARM_UP):

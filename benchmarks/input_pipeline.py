@@ -6,10 +6,12 @@
 Reads, decodes, resizes to a short side of 800, samples masks and makes
 batches, as a Mask R-CNN on COCO is trained, and divides by the CPU time of
 all threads: what one core does, whatever else runs on the machine.
-Detectron2's DatasetMapper does the same work by turns with it (bitmaps of
-whole images, its default for Mask R-CNN; see detectron2_mapper.py).
+Detectron2's DatasetMapper is measured by turns with it (detectron2_mapper.py):
+with bitmaps of whole images, and with polygons, its default, of which it
+leaves the making of pixels to the training step.
 """
 
+import functools
 import json
 import pathlib
 import statistics
@@ -61,9 +63,9 @@ def measure(config: DataConfig) -> float:
     return images / (time.process_time() - start)
 
 
-def measure_detectron2() -> float:
+def measure_detectron2(masks: str) -> float:
+    """Return images per CPU second, of one of its formats of masks."""
     program = pathlib.Path(__file__).with_name("detectron2_mapper.py")
-    masks = "masks" if WITH_MASKS.value else "boxes"
     arguments = [program, ROOT.value, str(SECONDS.value), masks]
     output = subprocess.check_output([PEER.value, *arguments], text=True)
     return json.loads(output.splitlines()[-1])["images_per_cpu_second"]
@@ -75,7 +77,10 @@ def main(_) -> None:
     if AUGMENTED.value:
         runs["keras_fair, augmented"] = lambda: measure(EVERYTHING)
     if PEER.value:
-        runs["Detectron2"] = measure_detectron2
+        for masks in ("bitmask", "polygon") if WITH_MASKS.value else ("none",):
+            runs[f"Detectron2, {masks}"] = functools.partial(
+                measure_detectron2, masks
+            )
     rates = {name: [] for name in runs}
     for _ in range(ROUNDS.value):
         for name, run in runs.items():
