@@ -19,7 +19,8 @@ class SourceConfig:
     coco_val: str = ""  # visual_genome: COCO's val json, which decides that
     masks: bool = True  # False: boxes alone
     class_names: tuple[str, ...] = ()  # voc: of another data set than VOC's
-    num_classes: int = 3000  # visual_genome: the most frequent
+    # visual_genome: COCO's 80 and the most frequent others.
+    num_classes: int = 3000
     class_map: tuple[tuple[str, str], ...] = ()  # (its name, ours)
 
 

@@ -278,6 +278,20 @@ def test_every_experiment_s_command_names_it_and_a_workdir_of_its_own(path):
     )
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_experiment_has_as_many_classes_as_visual_genome_s_reader(path):
+    experiment = config_files.load(path.stem)
+
+    counts = [
+        source.num_classes
+        for source in experiment.data.train_sources
+        if source.kind == "visual_genome"  # COCO's are among its classes
+    ]
+
+    assert set(counts) <= {experiment.model.num_classes}
+    assert bool(counts) == ("visual_genome" in path.stem)
+
+
 def test_every_config_class_has_a_default_for_every_field():
     for name, value in vars(config).items():
         if dataclasses.is_dataclass(value):

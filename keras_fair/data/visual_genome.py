@@ -23,8 +23,8 @@ COCO_NAMES = {synset: name for name, synset in coco_synsets.SYNSETS.items()}
 class VisualGenomeDataset(instances.InstanceDataset):
     """The records of objects.json and image_data.json; see InstanceDataset.
 
-    Classes are COCO's 80 under COCO's names and in its order, then the
-    others of the most frequent synsets, named by them, most frequent first.
+    Classes are COCO's 80 under COCO's names and in its order, then the most
+    frequent other synsets, named by them, most frequent first.
     A box that sticks out of its image is clipped; one wholly outside is a
     bad record. An object without exactly one synset is left out.
 
@@ -38,8 +38,8 @@ class VisualGenomeDataset(instances.InstanceDataset):
             published); "train" the rest.
         coco_val: path of COCO's instances_val2017.json, wherever there is a
             split.
-        num_classes: so many of the most frequent synsets; COCO's come on top
-            where they are not among them.
+        num_classes: of all, COCO's 80 among them; fewer where the files
+            have fewer synsets.
         options: InstanceDataset's.
 
     Attributes:
@@ -61,6 +61,11 @@ class VisualGenomeDataset(instances.InstanceDataset):
             raise ValueError(
                 'Expected split "train", "val", "test" or "" for all. '
                 f"Received: {split!r}."
+            )
+        if num_classes < len(COCO_NAMES):
+            raise ValueError(
+                f"Expected num_classes of at least {len(COCO_NAMES)}, COCO's, "
+                f"which come first. Received: {num_classes}."
             )
         self.path = os.path.join(folder, "objects.json")
         self._image_data = os.path.join(folder, "image_data.json")
@@ -128,17 +133,13 @@ class VisualGenomeDataset(instances.InstanceDataset):
         self.num_without_synset = counts.pop(None, 0)
         # Of equal counts the alphabet decides, not the order of the file.
         order = sorted(counts, key=lambda synset: (-counts[synset], synset))
-        frequent = [
-            synset
-            for synset in order[: self._num_classes]
-            if synset not in COCO_NAMES
-        ]
+        others = [synset for synset in order if synset not in COCO_NAMES]
         absent = [name for name in COCO_NAMES if name not in counts]
         if absent:
             logging.warning(
                 "%s: no object of COCO's %s.", self.path, ", ".join(absent)
             )
-        synsets = [*COCO_NAMES, *frequent]
+        synsets = [*COCO_NAMES, *others][: self._num_classes]
         known = sum(counts[synset] for synset in synsets)
         self.num_infrequent = counts.total() - known
         return {synset: i for i, synset in enumerate(synsets, start=1)}

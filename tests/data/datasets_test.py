@@ -30,7 +30,7 @@ def config(coco_files, tmp_path):
                 images="vg/images",
                 split="val",
                 coco_val="vg/val.json",
-                num_classes=1,
+                num_classes=81,
                 class_map=(("tree.n.01", "tree"),),
             ),
         ),

@@ -91,7 +91,7 @@ def files(tmp_path):
 
 
 def test_coco_s_classes_come_first_and_then_the_most_frequent(files):
-    dataset = files.read(num_classes=2)
+    dataset = files.read(num_classes=81)
     # Tree is in the picture twice, the others once: the alphabet decides,
     # and person and sofa are COCO's.
     assert dataset.class_names[80:] == ("tree.n.01",)
@@ -186,6 +186,16 @@ def test_objects_of_an_unknown_image_are_a_bad_record(files):
     files.objects.append({"image_id": 9, "objects": []})
     with pytest.raises(ValueError, match="image 9: not in .*image_data.json"):
         files.read()
+
+
+def test_as_many_classes_as_asked_for_whatever_is_frequent(files):
+    # All of COCO's but person and sofa never occur.
+    assert [len(files.read(num_classes=n).class_names) for n in (80, 82)] == [
+        80,
+        82,
+    ]
+    with pytest.raises(ValueError, match="at least 80.* Received: 79"):
+        files.read(num_classes=79)
 
 
 def test_an_unknown_split_is_refused(files):
