@@ -83,15 +83,11 @@ def batch_of_process(config: TrainConfig, chosen: devices.OneDevice) -> int:
     """Return the images of a step that this process reads, and log the rate.
 
     Raises:
-        ValueError: a batch that the devices cannot divide, or accumulation
-            under tf.distribute, where Keras's optimisers cannot.
+        ValueError: a batch that the devices cannot divide; accumulation or
+            XLA under tf.distribute, where Keras's optimisers cannot.
     """
-    is_distributed = isinstance(chosen, strategy.Strategy)
-    if is_distributed and config.accumulation > 1:
-        raise ValueError(
-            "Expected train.accumulation=1 under tf.distribute, or "
-            f"--distribution=none. Received: {config.accumulation}."
-        )
+    if isinstance(chosen, strategy.Strategy):
+        _check_alone(config)
     parts = chosen.num_replicas * config.accumulation
     if config.batch_size % parts:
         raise ValueError(
@@ -109,3 +105,17 @@ def batch_of_process(config: TrainConfig, chosen: devices.OneDevice) -> int:
         config.learning_rate,
     )
     return config.batch_size // chosen.num_processes
+
+
+def _check_alone(config: TrainConfig) -> None:
+    """Refuse what works on one device only."""
+    if config.accumulation > 1:
+        raise ValueError(
+            "Expected train.accumulation=1 under tf.distribute, or "
+            f"--distribution=none. Received: {config.accumulation}."
+        )
+    if config.jit_compile == "true":
+        raise ValueError(
+            'Expected train.jit_compile "auto" or "false" under '
+            'tf.distribute, or --distribution=none. Received: "true".'
+        )

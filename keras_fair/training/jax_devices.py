@@ -4,13 +4,12 @@ The compiled step sees the whole batch, so what a loss or a batch
 normalisation counts is counted over all devices.
 """
 
-import json
 import os
 
 import keras
 import numpy as np
 
-from keras_fair.training import devices
+from keras_fair.training import cluster, devices
 
 # The tier is for TensorFlow, too: see layering_test.py.
 if keras.backend.backend() == "jax":
@@ -54,24 +53,23 @@ class JaxDevices(devices.OneDevice):
 class JaxHosts(JaxDevices):
     """The devices of several processes, which TF_CONFIG names.
 
-    The first of its workers leads the others to each other. Must be made
-    before JAX computes anything.
+    The first of them leads the others to each other. Must be made before JAX
+    computes anything.
 
     Raises:
-        ValueError: no TF_CONFIG.
+        ValueError: no TF_CONFIG, or one that cluster.py refuses.
     """
 
     def __init__(self):
-        config = json.loads(os.environ.get("TF_CONFIG", "{}"))
-        if not config:
+        named = cluster.read(os.environ.get("TF_CONFIG", ""))
+        if not named:
             raise ValueError(
                 "Expected TF_CONFIG to name the workers and this one: "
                 '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
                 '"worker", "index": 0}}. Received none.'
             )
-        workers = config["cluster"]["worker"]
         keras.distribution.initialize(
-            workers[0], len(workers), int(config["task"]["index"])
+            named.addresses[0], len(named.addresses), named.process
         )
         super().__init__()
         self.num_processes = jax.process_count()

@@ -4,12 +4,13 @@ A mirrored model is made within the strategy's scope and has a copy on each
 device; the gradients of all devices are summed in each step (optimizers.py).
 """
 
+import os
 from collections.abc import Iterable
 
 import keras
 import numpy as np
 
-from keras_fair.training import devices, loop
+from keras_fair.training import cluster, devices, loop
 
 # The tier is for JAX, too: see layering_test.py.
 if keras.backend.backend() == "tensorflow":
@@ -81,18 +82,17 @@ class MultiWorker(Strategy):
 
     Keras's `fit` fails on this strategy: it averages a symbolic batch and
     the metrics of the replicas in a way that only one process can.
+
+    Raises:
+        ValueError: a TF_CONFIG that cluster.py refuses.
     """
 
     def __init__(self):
+        named = cluster.read(os.environ.get("TF_CONFIG", ""))
         super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
-        resolver = self.strategy.cluster_resolver
-        self.num_processes = max(
-            1,
-            resolver.cluster_spec().num_tasks("worker")
-            if resolver.cluster_spec()
-            else 1,
-        )
-        self.process = resolver.task_id or 0
+        if named:
+            self.num_processes = len(named.addresses)
+            self.process = named.process
         self.num_local = self.num_replicas // self.num_processes
 
     def fit(self, model, dataset, **options):

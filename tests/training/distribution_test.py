@@ -82,7 +82,7 @@ def result(process: subprocess.Popen) -> dict:
 
 
 def workers(folder, workdir) -> list:
-    """Start two processes that train together, on a CPU device each.
+    """Start a chief and a worker that train together, on a CPU device each.
 
     tf.distribute gives a worker all of its GPUs, but one CPU device only.
     """
@@ -91,8 +91,10 @@ def workers(folder, workdir) -> list:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             addresses.append(f"127.0.0.1:{free.getsockname()[1]}")
-    tasks = [{"type": "worker", "index": index} for index in range(2)]
-    configs = [{"cluster": {"worker": addresses}, "task": t} for t in tasks]
+    names = ("chief", "worker")
+    cluster = {name: [each] for name, each in zip(names, addresses)}
+    tasks = [{"type": name, "index": 0} for name in names]
+    configs = [{"cluster": cluster, "task": task} for task in tasks]
     return [
         training(
             folder,
@@ -195,8 +197,15 @@ def test_a_batch_that_devices_cannot_divide_is_refused():
 
 
 @on_tensorflow
-def test_accumulation_under_a_strategy_is_refused():
-    config = TrainConfig(batch_size=4, accumulation=2)
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"accumulation": 2}, "accumulation=1 under tf.distribute"),
+        ({"jit_compile": "true"}, "jit_compile .* under tf.distribute"),
+    ],
+)
+def test_what_a_strategy_cannot_is_refused(change, message):
+    config = TrainConfig(batch_size=4, **change)
     chosen = distribution.choose("mirrored")
-    with pytest.raises(ValueError, match="accumulation=1 under tf.distribute"):
+    with pytest.raises(ValueError, match=message):
         distribution.batch_of_process(config, chosen)

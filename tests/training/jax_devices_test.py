@@ -59,8 +59,9 @@ def test_two_processes_equal_one(on_one, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    cluster = {"worker": [address, "127.0.0.1:1"]}  # only the first is used
-    tasks = [{"type": "worker", "index": index} for index in range(2)]
+    # Only the first address is used.
+    cluster = {"chief": [address], "worker": ["127.0.0.1:1"]}
+    tasks = [{"type": name, "index": 0} for name in ("chief", "worker")]
     processes = [
         training(
             tmp_path,
