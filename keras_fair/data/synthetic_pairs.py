@@ -3,8 +3,8 @@
 Which of the two an object's mask covers, its box does not tell: only its class
 does, a colour and the format of its box. So masks for a class that never showed
 any need Mask^X R-CNN; a class-agnostic mask head can but guess. Every colour
-has masks in another format, as a real class without masks shares its parts and
-looks with classes that have them.
+has masks in half of the formats, as a real class without masks shares its parts
+and looks with classes that have them.
 """
 
 import colorsys
@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from keras_fair.data import synthetic
 
-COLOUR_NAMES = ("red", "yellow", "green", "cyan", "blue", "magenta")
+COLOUR_NAMES = ("red", "lime", "cyan", "violet")
 COLOURS = tuple(
     tuple(
         round(255 * part)
@@ -22,17 +22,32 @@ COLOURS = tuple(
     )
     for index in range(len(COLOUR_NAMES))
 )
-# Width and height by the longer side.
-FORMATS = {"square": (1.0, 1.0), "tall": (0.55, 1.0), "wide": (1.0, 0.55)}
-# Label by colour and format: index(colour) * 3 + index(format).
+# Width and height in pixels, by a factor from `MIN_SCALE` to 1.
+FORMATS = {
+    "small": (30.0, 30.0),
+    "large": (50.0, 50.0),
+    "tall": (26.0, 50.0),
+    "wide": (50.0, 26.0),
+}
+MIN_SCALE = 0.8
+# Label by colour and format: index(colour) * 4 + index(format).
 CLASSES = tuple(
     f"{colour}_{name}" for colour in COLOUR_NAMES for name in FORMATS
 )
-# A chess board of colours and formats.
-MASK_CLASSES = CLASSES[::2]
+# Colours of two objects in a box of each format. Those of the first pair have
+# masks, so that colours without are not seen in the boxes of those with, where
+# they would always be background.
+PAIRS = {
+    "small": (("red", "lime"), ("cyan", "violet")),
+    "large": (("cyan", "violet"), ("red", "lime")),
+    "tall": (("red", "cyan"), ("lime", "violet")),
+    "wide": (("lime", "violet"), ("red", "cyan")),
+}
+MASK_CLASSES = tuple(
+    f"{colour}_{name}" for name in FORMATS for colour in PAIRS[name][0]
+)
 FORMS = ("slash", "backslash", "ring", "plus")
 SIDE = 96  # pixels of an image
-MIN_LENGTH, MAX_LENGTH = 34.0, 50.0  # pixels of an object's longer side
 STROKE = 0.26  # of the shorter side
 DIAGONAL = 0.18  # of a slash's ends, of each side
 MAX_PAIRS = 2  # in an image
@@ -73,36 +88,38 @@ def _draw_image(recipe: dict, rng):
     labels, visible = [], []
     taken = []  # the box of each pair
     for _ in range(rng.integers(1, MAX_PAIRS + 1)):
-        index = int(rng.integers(len(FORMATS)))
-        box = _free_box(taken, tuple(FORMATS.values())[index], rng)
+        name = str(rng.choice(list(FORMATS)))
+        box = _free_box(taken, FORMATS[name], rng)
         if box is None:
             break
         taken.append(box)
         masks = []
         # A ring comes first: on top it would hide the ends of the other.
         forms = sorted(rng.choice(FORMS, 2, replace=False), key="ring".__ne__)
-        for colour, form in zip(_colours(rng), forms):
+        for colour, form in zip(_colours(name, rng), forms):
             mask = _form_mask(form, *box)
             masks = [other & ~mask for other in masks]
             masks.append(mask)
-            labels.append(int(colour) * len(FORMATS) + index)
-            shade = COLOURS[colour] + rng.normal(0, SHADE, 3)
+            labels.append(CLASSES.index(f"{colour}_{name}"))
+            shade = COLOURS[COLOUR_NAMES.index(colour)] + rng.normal(
+                0, SHADE, 3
+            )
             grain = rng.normal(0, synthetic.NOISE / 2, (mask.sum(), 3))
             pixels[mask] = shade + grain
         visible += masks
     return synthetic.to_uint8(pixels), labels, visible
 
 
-def _colours(rng):
-    """Return one colour, or two that differ."""
-    number = 1 if rng.uniform() < ALONE else 2
-    return rng.choice(len(COLOURS), number, replace=False)
+def _colours(name: str, rng) -> list[str]:
+    """Return the colours of one object or two, the lower one first."""
+    pair = rng.permutation(PAIRS[name][rng.integers(2)])
+    return pair[: 1 if rng.uniform() < ALONE else 2].tolist()
 
 
 def _free_box(taken: list, sides: tuple, rng) -> tuple | None:
     """Return x1, y1, x2, y2 in pixels, apart from the others."""
     for _ in range(PLACEMENTS):
-        width, height = rng.uniform(MIN_LENGTH, MAX_LENGTH) * np.array(sides)
+        width, height = rng.uniform(MIN_SCALE, 1) * np.array(sides)
         left = rng.uniform(0, SIDE - width)
         top = rng.uniform(0, SIDE - height)
         right, bottom = left + width, top + height
