@@ -23,7 +23,7 @@ from keras_fair import files
 from keras_fair.bin import annotator as annotator_lib
 from keras_fair.bin import experiments
 from keras_fair.data import annotations as checks
-from keras_fair.data import coco, image_files
+from keras_fair.data import coco, exports, image_files, records
 from keras_fair.models import load_preset
 
 ANNOTATIONS = flags.DEFINE_string(
@@ -50,9 +50,10 @@ def annotate(
     """Add masks, and objects to images without any, to COCO's dict.
 
     Args:
-        content: checked; its annotations are changed and appended to.
+        content: checked; its annotations are changed and appended to. Ids
+            may be strings and stay so.
         images: folder of the image files.
-        annotator: of these categories.
+        annotator: of its categories, see `with_integer_ids`.
         replace: also masks that are there.
         min_score: of a detection to become an annotation; None adds none.
 
@@ -60,46 +61,77 @@ def annotate(
         Counts of the annotations by what was done.
 
     Raises:
+        FileNotFoundError: an image that is missing.
         ValueError: an image that is not readable or of another size.
     """
     counts = collections.Counter()
+    numbered = with_integer_ids(content)
     objects = collections.defaultdict(list)
-    for each in content["annotations"]:
-        objects[each["image_id"]].append(each)
-    next_id = 1 + max((a["id"] for a in content["annotations"]), default=0)
+    for each, own in zip(numbered.annotations, content["annotations"]):
+        objects[each["image_id"]].append((each, own))
+    new = _Appending(content, numbered)
     progress = keras.utils.Progbar(len(content["images"]), unit_name="image")
-    for image in content["images"]:
+    for image, own_image in zip(numbered.images, content["images"]):
         present = objects[image["id"]]
-        wanted = [each for each in present if _wants_mask(each, replace)]
+        wanted = [pair for pair in present if _wants_mask(pair[0], replace)]
         counts["kept"] += len(present) - len(wanted)
         if wanted:
-            masks = annotator.segment(_read(images, image, annotator), wanted)
-            for each, mask in zip(wanted, masks):
+            file = _read(images, own_image, annotator)
+            masks = annotator.segment(file, [each for each, _ in wanted])
+            for (_, own), mask in zip(wanted, masks):
                 counts["segmented" if mask else "without a pixel"] += 1
                 if mask:
-                    each["segmentation"] = mask
-                    each.setdefault("area", annotator_lib.area(mask))
+                    own["segmentation"] = mask
+                    own["area"] = own.get("area") or annotator_lib.area(mask)
         elif not present and min_score is not None:
-            file = _read(images, image, annotator)
+            file = _read(images, own_image, annotator)
             found = annotator.detect(file, min_score)
             counts["found"] += len(found)
-            for each in found:
-                new = {"id": next_id, "image_id": image["id"], **each}
-                content["annotations"].append(new)
-                next_id += 1
+            new.append(own_image, found)
         progress.add(1)
     return counts
+
+
+def with_integer_ids(content: dict) -> records.Content:
+    """Return the lists of COCO's dict as the readers number them."""
+    lists = records.Content(*(content[name] for name in checks.LISTS))
+    return exports.with_integer_ids(lists)
+
+
+class _Appending:
+    """Appends annotations, whose ids are of the kind of those present."""
+
+    def __init__(self, content: dict, numbered: records.Content):
+        self.annotations = content["annotations"]
+        self.next_id = 1 + max(
+            (a["id"] for a in numbered.annotations), default=0
+        )
+        has_strings = any(isinstance(a["id"], str) for a in self.annotations)
+        self.kind = str if has_strings else int
+        pairs = zip(numbered.categories, content["categories"])
+        self.category_of = {each["id"]: own["id"] for each, own in pairs}
+
+    def append(self, image: dict, found: list) -> None:
+        for each in found:
+            new = {
+                "id": self.kind(self.next_id),
+                "image_id": image["id"],
+                **each,
+                "category_id": self.category_of[each["category_id"]],
+            }
+            self.annotations.append(new)
+            self.next_id += 1
 
 
 def _wants_mask(annotation: dict, replace: bool) -> bool:
     if annotation.get("iscrowd"):
         return False
-    return replace or not annotation.get("segmentation")
+    return replace or annotation.get("segmentation") in (None, [], [[]])
 
 
 def _read(folder: str, image: dict, annotator) -> image_files.ImageFile:
     """Read an image; fill in its size where it is not known."""
-    path = os.path.join(folder, image["file_name"])
+    path = exports.find_image(folder, image["file_name"])
     (file,) = image_files.read([path], annotator.model.config.pixels)
     height, width = file.pixels.shape[:2]
     known = tuple(
@@ -115,18 +147,21 @@ def _read(folder: str, image: dict, annotator) -> image_files.ImageFile:
 
 
 def unlabelled(folder: str, config) -> dict:
-    """Return COCO's dict of a folder's images and the model's categories."""
+    """Return COCO's dict of a folder's images and the model's categories.
+
+    Raises:
+        ValueError: the model has no class names.
+    """
     paths = image_files.find([folder])
-    ids = config.category_ids or range(1, len(config.class_names) + 1)
+    names = annotator_lib.class_names(config)
+    ids = config.category_ids or range(1, len(names) + 1)
     return {
         "images": [
             {"id": number, "file_name": os.path.relpath(path, folder)}
             for number, path in enumerate(paths, start=1)
         ],
         "annotations": [],
-        "categories": [
-            {"id": i, "name": name} for i, name in zip(ids, config.class_names)
-        ],
+        "categories": [{"id": i, "name": name} for i, name in zip(ids, names)],
     }
 
 
@@ -148,7 +183,7 @@ def annotate_files(
     counts = annotate(
         content,
         images,
-        annotator_lib.Annotator(model, content["categories"]),
+        annotator_lib.Annotator(model, with_integer_ids(content).categories),
         replace=replace,
         min_score=min_score,
     )

@@ -10,6 +10,21 @@ from keras_fair.models import MaskRCNN
 from keras_fair.models.test_time import MaskPredictor
 
 
+def class_names(config) -> tuple[str, ...]:
+    """Return the names of a model's classes.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not config.class_names:
+        raise ValueError(
+            f"Expected a model with the names of its {config.num_classes} "
+            "classes. Received one without. Write them, in the order of its "
+            'labels, as "class_names" into the config.json of its preset.'
+        )
+    return config.class_names
+
+
 class Annotator:
     """Segments given objects, or detects them, in one image at a time.
 
@@ -19,7 +34,8 @@ class Annotator:
 
     Raises:
         TypeError: a model without masks.
-        ValueError: categories that the model does not know.
+        ValueError: categories that the model does not know, as it has no
+            names of its classes, for instance.
     """
 
     def __init__(self, model, categories: list):
@@ -35,6 +51,7 @@ class Annotator:
         unknown = [c["name"] for c in categories if c["name"] not in names]
         # A class-agnostic mask is the same for every class.
         if unknown and model.config.masks != "agnostic":
+            class_names(model.config)  # refuses none
             raise ValueError(
                 "Expected categories of the model's classes. It does not know "
                 f"{', '.join(unknown)}. Its classes are: {', '.join(names)}."
@@ -81,7 +98,11 @@ class Annotator:
         """Return COCO's annotations, without ids, of what the model finds.
 
         What is of none of the categories is left out.
+
+        Raises:
+            ValueError: the model has no class names.
         """
+        class_names(self.model.config)
         category_of = {label: i for i, label in self.label_of.items()}
         shape = file.pixels.shape[:2]
         found = self.model.predict_on_batch(file.x)

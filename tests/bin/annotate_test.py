@@ -1,6 +1,7 @@
 """Masks for known boxes, and pseudo-labels, by a tiny model."""
 
 import copy
+import dataclasses
 import json
 import os
 
@@ -50,12 +51,11 @@ def images(tmp_path_factory):
 
 def thing(number, category_id=7, **more):
     """One of five boxes, category 7 is "square"."""
-    box = [2.0 * number, 3.0, 20.0, 10.0 + number]
     return {
         "id": number,
         "image_id": 1,
         "category_id": category_id,
-        "bbox": box,
+        "bbox": [2.0 * number, 3.0, 20.0, 10.0 + number],
         **more,
     }
 
@@ -168,6 +168,66 @@ def test_a_class_agnostic_model_segments_any_category(content, images):
     agnostic = annotator_lib.Annotator(model, content["categories"])
     counts = annotate.annotate(content, images, agnostic)
     assert counts["segmented"] == 4
+
+
+def test_what_labelling_tools_write_is_annotated(
+    content, images, model, tmp_path
+):
+    for i, image in enumerate(content["images"]):
+        image["id"] = f"image {i}"
+        image["file_name"] = (
+            rf"D:\set\{os.path.basename(images)}\{image['file_name']}"
+        )
+    for category in content["categories"]:
+        category["id"] = f"category {category['id']}"
+    content["annotations"] = [
+        thing(
+            1,
+            "category 7",
+            segmentation=[[]],
+            area=0,
+            image_id="image 0",
+        )
+    ]
+    content["annotations"][0]["id"] = "x1"
+    path, output = tmp_path / "boxes.json", str(tmp_path / "masks.json")
+    path.write_text(json.dumps(content))
+    counts = annotate.annotate_files(
+        model, str(path), images, output, min_score=0.2
+    )
+    assert counts["segmented"] == 1 and counts["found"] > 0
+    with open(output) as file:
+        written = json.load(file)
+    first, *found = written["annotations"]
+    assert (first["id"], first["image_id"]) == ("x1", "image 0")
+    assert first["category_id"] == "category 7"
+    mask = coco_mask.decode(first["segmentation"])
+    assert first["area"] == mask.sum() > 0
+    names = {"category 7", "category 9"}
+    assert {each["category_id"] for each in found} <= names
+    assert {each["image_id"] for each in found} == {"image 1"}
+    assert all(isinstance(each["id"], str) for each in found)
+    dataset = coco.CocoDataset(output, images, with_masks=True)
+    assert [len(each.labels) for each in dataset.records] == [1, len(found)]
+
+
+def test_a_model_without_class_names_says_how_to_give_them(
+    content, images, tmp_path
+):
+    output = str(tmp_path / "labels.json")
+    message = '(?s)names of its 3 classes.*"class_names".*config.json'
+    model = tiny_model(masks="agnostic")
+    nameless = dataclasses.replace(model.config, class_names=())
+    model.config = nameless
+    with pytest.raises(ValueError, match=message):
+        annotate.annotate_files(model, None, images, output)
+    # It segments known boxes, whatever they are.
+    annotator = annotator_lib.Annotator(model, content["categories"])
+    with pytest.raises(ValueError, match=message):
+        annotate.annotate(content, images, annotator, min_score=0.2)
+    model.config = dataclasses.replace(nameless, masks="class")
+    with pytest.raises(ValueError, match=message):
+        annotator_lib.Annotator(model, content["categories"])
 
 
 def test_an_image_of_another_size_is_refused(content, images, annotator):
