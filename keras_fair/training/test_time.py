@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_fair import contract
+from keras_fair.config import MaskProposalsConfig
 from keras_fair.evaluation.coco_eval import CocoEvaluator
 from keras_fair.models import MaskRCNN, test_time
 from keras_fair.training import evaluate as plain_evaluation
@@ -50,9 +51,19 @@ class AugmentedDetector:
         model: any detector; only a MaskRCNN gives masks.
         batch_size: smaller batches are filled up to so many images, so that
             nothing is compiled anew for them.
+
+    Raises:
+        ValueError: a network of mask proposals.
     """
 
     def __init__(self, model: keras.Model, batch_size: int):
+        # Its proposals are not suppressed, and have a mask of their own.
+        if isinstance(model.config, MaskProposalsConfig):
+            raise ValueError(
+                "Expected a detector or an RPN for test-time augmentation, "
+                "which unites boxes by NMS. Received: "
+                f"{type(model).__name__}. Evaluate it without."
+            )
         self.model = model
         self.batch_size = batch_size
         self.masks = None

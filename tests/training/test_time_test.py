@@ -139,6 +139,11 @@ def test_a_detector_without_masks_gives_boxes(boxes_detector, images):
     assert (found.detections["boxes"][..., 2] <= 80).all()
 
 
+def test_mask_proposals_are_refused():
+    with pytest.raises(ValueError, match="Received: MaskProposalNetwork"):
+        test_time.AugmentedDetector(tiny.mask_proposals(), batch_size=1)
+
+
 def test_variants_of_other_images_are_an_error(boxes_detector, images):
     variants = [
         test_time.Variant([batch(images)]),
