@@ -7,37 +7,49 @@
 
 Each artefact runs in a process of its own, on one image after the other, from
 uint8 pixels to detections. The first call of each size, which compiles, is a
-column of its own. Peak memory is that of the whole process.
+column of its own. Peak memory is that of the whole process. Proposals are
+scored by AR@100, whatever their class; all else by AP.
+
+With --input it times how training images are made, without a model:
+
+    python -m keras_fair.bin.benchmark --input --limit=200 \
+        --config=mask_rcnn_r50_fpn_1x_coco --set data.root=/data/coco
 """
 
-import json
+import functools
 import multiprocessing
 import os
 import pathlib
 import resource
+import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
+from absl import app, flags
 
 from keras_fair import presets
-from keras_fair.bin import experiments
-from keras_fair.data import transforms
-from keras_fair.evaluation.coco_eval import CocoEvaluator
+from keras_fair.bin import experiments, input_report
+from keras_fair.config import DataConfig
+from keras_fair.data import datasets, transforms
+from keras_fair.data.coco import CocoDataset
+from keras_fair.data.union import UnionDataset
 from keras_fair.models import load_preset
 from keras_fair.serving import images as image_lib
 from keras_fair.serving import litert
 
 LIVE = ("eager", "graph", "xla")
-COLUMNS = ("median ms", "p95 ms", "first ms", "peak MB", "file MB", "box AP")
+SCORED = {"bbox": "box", "segm": "mask"}  # columns of COCO's types
 ARTIFACT = flags.DEFINE_multi_string(
     "artifact", ["graph"], "eager, graph, xla, or a file; repeatable."
 )
 ANNOTATIONS = flags.DEFINE_string("annotations", None, "COCO json.")
 IMAGES = flags.DEFINE_string("images", None, "Folder of the image files.")
 LIMIT = flags.DEFINE_integer("limit", 100, "How many images.", lower_bound=1)
+INPUT = flags.DEFINE_bool(
+    "input", False, "Time the input of the training of --config or --workdir."
+)
 
 
 def make_detector(artifact: str, model_folder: str) -> Callable:
@@ -78,42 +90,59 @@ def _litert(path: str) -> Callable:
     return detect
 
 
-def measure(arguments: tuple) -> dict:
-    """Return one row of the table by `COLUMNS`; runs in its own process."""
+def measure(arguments: tuple) -> dict[str, float]:
+    """Return one row of the table by column; runs in its own process."""
     artifact, model_folder, annotations, folder, limit = arguments
+    config = presets.read_config(model_folder)
+    # A union has the classes in the order of the model's labels.
+    dataset = UnionDataset(
+        [CocoDataset(annotations, folder, max_images=limit)],
+        experiments.data_classes(config),
+    )
+    evaluator = experiments.make_evaluator(config, dataset, DataConfig())
+    _show_progress(artifact, 0, len(dataset.records))
     detect = make_detector(artifact, model_folder)
-    truth = json.loads(pathlib.Path(annotations).read_text("utf-8"))
-    truth["images"] = truth["images"][:limit]
-    ids = {image["id"] for image in truth["images"]}
-    truth["annotations"] = [
-        annotation
-        for annotation in truth["annotations"]
-        if annotation["image_id"] in ids
-    ]
-    category_ids = presets.read_config(model_folder).category_ids
-    evaluator = CocoEvaluator(truth, category_ids or None)
     first, later, seen = [], [], set()
-    for image in truth["images"]:
-        path = os.path.join(folder, image["file_name"])
-        pixels = transforms.read_image(tf.constant(path)).numpy()
+    for number, record in enumerate(dataset.records, start=1):
+        pixels = transforms.read_image(tf.constant(record.path)).numpy()
         start = time.perf_counter()
         found, shape = detect(pixels)
         found = {name: np.asarray(value) for name, value in found.items()}
         seconds = time.perf_counter() - start
         shapes = [np.asarray(s)[None] for s in (shape, pixels.shape[:2])]
-        evaluator.update(found, [image["id"]], *shapes)
+        evaluator.update(found, [record.image_id], *shapes)
         (later if pixels.shape in seen else first).append(1000 * seconds)
         seen.add(pixels.shape)
+        _show_progress(artifact, number, len(dataset.records))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    numbers = (
-        np.median(later or first),
-        np.percentile(later or first, 95),
-        max(first),
-        peak,
-        _megabytes(artifact if artifact not in LIVE else model_folder),
-        evaluator.summarize()["AP"],
-    )
-    return dict(zip(COLUMNS, map(float, numbers)))
+    file = model_folder if artifact in LIVE else artifact
+    return {
+        "median ms": float(np.median(later or first)),
+        "p95 ms": float(np.percentile(later or first, 95)),
+        "first ms": max(first),
+        "peak MB": peak,
+        "file MB": _megabytes(file),
+        **_scores(evaluator),
+    }
+
+
+def _show_progress(
+    name: str, num_done: int, num_all: int, unit: str = "images"
+) -> None:
+    # Not among the rows of the table, which may go to a file.
+    end = "\n" if num_done == num_all else ""
+    text = f"\r{name}: {num_done} of {num_all} {unit}"
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _scores(evaluator) -> dict[str, float]:
+    scores = {}
+    for iou_type, name in SCORED.items():
+        if iou_type in evaluator.iou_types:
+            report = evaluator.summarize(iou_type)
+            metric = "AP" if "AP" in report else "AR100"
+            scores[f"{name} {metric}"] = report[metric]
+    return scores
 
 
 def _megabytes(path: str) -> float:
@@ -125,23 +154,53 @@ def _megabytes(path: str) -> float:
     return sum(os.path.getsize(file) for file in files) / 1e6
 
 
-def main(_) -> None:
+def compare_artefacts() -> None:
+    """Print a row of figures for each --artifact."""
+    if not (ANNOTATIONS.value and IMAGES.value):
+        raise app.UsageError("Give --annotations and --images, or --input.")
     folder = experiments.model_folder()
     width = max(map(len, ARTIFACT.value))
-    print(" " * width, *(f"{column:>9}" for column in COLUMNS))
     # A fresh process each: memory and compiled code are not shared.
     context = multiprocessing.get_context("spawn")
-    for artifact in ARTIFACT.value:
+    for number, artifact in enumerate(ARTIFACT.value):
         work = (artifact, folder, ANNOTATIONS.value, IMAGES.value, LIMIT.value)
         with context.Pool(1) as pool:
             row = pool.apply(measure, (work,))
-        numbers = (f"{row[column]:9.3f}" for column in COLUMNS)
+        if not number:
+            print(" " * width, *(f"{column:>10}" for column in row))
+        numbers = (f"{value:10.3f}" for value in row.values())
         print(f"{artifact:{width}}", *numbers, flush=True)
+
+
+def report_input() -> None:
+    """Print where the time goes in which training images are made."""
+    if not (experiments.CONFIG.value or experiments.WORKDIR.value):
+        raise app.UsageError("Give --config or --workdir for --input.")
+    experiment = experiments.load(
+        experiments.CONFIG.value
+        or os.path.join(experiments.WORKDIR.value, "config.json")
+    )
+    dataset = datasets.open_dataset(experiment.data, "train")
+    seconds = input_report.measure(
+        dataset,
+        experiment.data,
+        experiment.train.batch_size,
+        LIMIT.value,
+        functools.partial(_show_progress, "input", unit="measurements"),
+    )
+    print(f"{dataset.path}: {len(dataset.records)} images")
+    print(input_report.format_report(seconds))
+
+
+def main(_) -> None:
+    if INPUT.value:
+        report_input()
+    else:
+        compare_artefacts()
 
 
 def run() -> None:
     """Start the program; the console script points here."""
-    flags.mark_flags_as_required(["annotations", "images"])
     experiments.run(main)
 
 

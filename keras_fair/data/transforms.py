@@ -37,14 +37,19 @@ def read_image(path):
     return either.get_single_element()
 
 
-def _decode(path):
+def read_content(path):
+    """Return the bytes of a file, or of a part of one, string scalar."""
     content = tf.cond(
         tf.strings.regex_full_match(path, file_parts.PATTERN),
         lambda: tf.numpy_function(file_parts.read, [path], tf.string),
         lambda: tf.io.read_file(path),
     )
+    return tf.ensure_shape(content, [])
+
+
+def _decode(path):
     image = tf.io.decode_image(
-        tf.ensure_shape(content, []), channels=3, expand_animations=False
+        read_content(path), channels=3, expand_animations=False
     )
     return tf.ensure_shape(image, [None, None, 3])
 
