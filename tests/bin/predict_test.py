@@ -15,7 +15,9 @@ from keras_fair.config import (
     PixelConfig,
     RPNConfig,
 )
+from keras_fair.data import image_files
 from keras_fair.evaluation import rle
+from tests.models import tiny
 
 NAMES = tuple(f"point {number}" for number in range(17))
 
@@ -143,3 +145,37 @@ def test_proposals_have_a_colour_each(tmp_path):
     with open(f"{output}/detections.json") as file:
         records = json.load(file)["annotations"]
     assert [record["category_id"] for record in records] == [0, 0]
+
+
+def test_mask_proposals_are_drawn_and_written_with_their_masks(tmp_path):
+    model = tiny.mask_proposals(
+        class_names=("object",),
+        category_ids=(1,),
+        pixels=PixelConfig(short_side=64, max_long_side=96),
+    )
+    path, output = tmp_path / "noise.png", str(tmp_path / "found")
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 192, 3), "uint8")
+    Image.fromarray(pixels).save(path)
+
+    (drawing,) = predict.predict_files(model, [str(path)], output, 0.0)
+
+    (file,) = image_files.read([str(path)], model.config.pixels)
+    found = {
+        k: np.asarray(v)[0] for k, v in model.predict_on_batch(file.x).items()
+    }
+    count = int(found["num_detections"])
+    assert count > 1
+    # The file has twice the network's size.
+    masks = rle.encode_masks(
+        found["masks"][:count], 2 * found["boxes"][:count], 128, 192
+    )
+    expected = [mask["counts"].decode("ascii") for mask in masks]
+    assert len(set(expected)) > 1
+    content = json.loads((tmp_path / "found/detections.json").read_text())
+    assert content["categories"] == [{"id": 1, "name": "object"}]
+    records = content["annotations"]
+    assert [r["segmentation"]["counts"] for r in records] == expected
+    assert {r["category_id"] for r in records} == {1}
+    assert all(coco_mask.area(r["segmentation"]) > 0 for r in records)
+    drawn = np.asarray(Image.open(drawing))
+    assert (drawn != pixels.repeat(2, axis=0).repeat(2, axis=1)).any(-1).any()

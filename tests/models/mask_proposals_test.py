@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from keras_fair import contract
+from keras_fair.config import MaskProposalsConfig
 from keras_fair.models import MaskProposalNetwork, build_model
 from keras_fair.ops import masks as mask_ops
 from tests import modes
@@ -372,3 +373,18 @@ def test_the_config_builds_the_network():
     assert isinstance(
         build_model(config, backbone=tiny.backbone()), MaskProposalNetwork
     )
+
+
+def test_the_defaults_are_the_paper_s():
+    config = MaskProposalsConfig()
+    assert config.pyramid.filters == 128
+    levels = config.pyramid.min_level, config.pyramid.max_level
+    assert levels == (2, 6)
+    assert config.pyramid.coarse == "pool"
+    # The 5x5 head alone, of which the 7x7 head is an addition.
+    assert (config.windows, config.object_sides) == ((5,), (8.0,))
+    assert config.padding == 0.25
+    assert (config.head_filters, config.mask_size) == (512, 14)
+    assert (config.num_samples, config.positive_fraction) == (128, 0.25)
+    assert config.mask_loss_weight == 10.0
+    assert config.max_detections == 1000
