@@ -46,11 +46,14 @@ def read_json(path: str) -> dict:
 
 
 def are_finite(numbers: list) -> bool:
-    """Tell whether they are numbers; a huge integer is none, as no float."""
+    """Tell whether it is a flat list of numbers, none beyond a float's."""
     try:
-        return bool(np.isfinite(np.asarray(numbers, np.float64)).all())
-    except (TypeError, ValueError, OverflowError):
+        values = np.asarray(numbers)
+    except (ValueError, OverflowError):
         return False
+    # Text or a huge integer make another kind of array of them all.
+    is_flat = values.ndim == 1 and values.dtype.kind in "iuf"
+    return is_flat and bool(np.isfinite(values).all())
 
 
 def check_id(record, seen) -> None:
@@ -67,8 +70,9 @@ def check_id(record, seen) -> None:
 
 def check_category(category: dict) -> None:
     """Check a category's name, and the names of keypoints if it has any."""
-    if not isinstance(category.get("name"), str):
-        raise ValueError(f"expected a name: {category.get('name')!r}")
+    name = category.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"expected a name: {name!r}")
     names = category.get("keypoints") or []
     if not isinstance(names, list) or not all(
         isinstance(name, str) for name in names

@@ -113,9 +113,28 @@ def test_names_of_keypoints_are_a_list_of_strings(keypoints):
         annotations.check_category(category)
 
 
-def test_category_needs_a_name():
-    with pytest.raises(ValueError, match="expected a name: None"):
-        annotations.check_category({"id": 1})
+@pytest.mark.parametrize("name", [None, 5, "", " "])
+def test_category_needs_a_name(name):
+    with pytest.raises(ValueError, match=f"expected a name: {name!r}"):
+        annotations.check_category({"id": 1, "name": name})
+
+
+@pytest.mark.parametrize(
+    "numbers, expected",
+    [
+        ([1, 2.5, 2**63], True),
+        ([1, float("inf")], False),
+        ([1, 10**400], False),
+        ([0.5, 10**400], False),
+        (["1", "2"], False),
+        ([1, "2"], False),
+        ([1, None], False),
+        ([[1, 2], [3, 4]], False),
+        ([1, [2, 3]], False),
+    ],
+)
+def test_numbers_are_finite_in_a_flat_list(numbers, expected):
+    assert annotations.are_finite(numbers) == expected
 
 
 @pytest.mark.parametrize(

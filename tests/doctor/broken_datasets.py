@@ -259,7 +259,7 @@ def turned(files: Files) -> None:
     with_exif(6)(files)
     record = files.content["images"][0]
     record["height"], record["width"] = WIDTH, HEIGHT
-    files.content["annotations"] = files.content["annotations"][2:]
+    del files.content["annotations"][1]  # beyond the width
 
 
 def with_exif(orientation: int) -> Callable[[Files], None]:
