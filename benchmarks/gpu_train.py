@@ -1,104 +1,123 @@
 """Training and inference on one accelerator, ours beside torchvision's.
 
-    KERAS_BACKEND=jax python benchmarks/gpu_train.py --batch=8 --batch=16
+    KERAS_BACKEND=jax python -m benchmarks.gpu_train --batch=8 --batch=16 \
+        --fit=1000 --torch_python=/elsewhere/bin/python
 
 For each model (RetinaNet, Mask R-CNN; R-50-FPN) and batch: milliseconds of a
 training step and of one image's detection, in bfloat16, first ours and then
-torchvision's, each in a process of its own on the same card. Then --fit
-trains both on generated shapes for that many steps, from random weights, and
-prints the loss of each. Runs small without a card:
+torchvision's, each in a process of its own on the same card. --fit trains
+both for that many steps on the same images, from random weights, and prints
+the loss and COCO's box AP of each: of generated shapes on images not seen,
+or, with --coco=FOLDER, of COCO's train2017 there, overfitted.
+
+The work is the same: torchvision without weights trains every layer and
+batch normalisation, so ours does, too, with the strides, anchors, losses,
+rate and decay of torchvision's. Runs small without a card:
 
     --size=64,96 --batch=1 --policy=float32 --models=retinanet --steps=2
 """
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from absl import app, flags
+
+from benchmarks import gpu_data
 
 MODELS = flags.DEFINE_list("models", ["retinanet", "mask_rcnn"], "Which.")
 SIZE = flags.DEFINE_list("size", ["800", "1344"], "Height and width, pixels.")
 BATCH = flags.DEFINE_multi_integer("batch", [8], "Images of a step.")
 STEPS = flags.DEFINE_integer("steps", 20, "Steps that are timed.")
-FIT = flags.DEFINE_integer("fit", 0, "Steps of training on shapes; 0 is none.")
+FIT = flags.DEFINE_integer("fit", 0, "Steps of training; 0 is none.")
+IMAGES = flags.DEFINE_integer("images", 100, "Shapes images of AP.")
+COCO = flags.DEFINE_string("coco", None, "Folder of COCO in place of shapes.")
 POLICY = flags.DEFINE_enum(
     "policy", "mixed_bfloat16", ["mixed_bfloat16", "float32"], "Precision."
 )
+TORCH_PYTHON = flags.DEFINE_string(
+    "torch_python", sys.executable, "Python that has torchvision."
+)
 ONE = flags.DEFINE_list("one", [], "Library, model, batch: of one process.")
 
-NUM_OBJECTS, NUM_CLASSES = 8, 80
+RATE_OF_AN_IMAGE, MOMENTUM, CLIP_NORM, DECAY = 0.01 / 16, 0.9, 10.0, 1e-4
+HELD_OUT = 10**9  # first seed of the shapes that are evaluated
 
 
-def make_shapes(seed: int, batch: int):
-    """Return images uint8 [B, H, W, 3], boxes and labels of rectangles.
-
-    The label is the colour, so that there is something to learn.
-    """
-    height, width = (int(side) for side in SIZE.value)
-    rng = np.random.default_rng(seed)
-    images = rng.integers(0, 60, (batch, height, width, 3)).astype("uint8")
-    corners = rng.uniform(0, 0.6, (batch, NUM_OBJECTS, 2)) * [width, height]
-    sides = rng.uniform(0.1, 0.4, (batch, NUM_OBJECTS, 2)) * [width, height]
-    boxes = np.concatenate([corners, corners + sides], -1).astype("int32")
-    labels = rng.integers(0, 3, (batch, NUM_OBJECTS)).astype("int32")
-    for image in range(batch):
-        for (x1, y1, x2, y2), label in zip(boxes[image], labels[image]):
-            images[image, y1:y2, x1:x2, label] = 220
-    return images, boxes.astype("float32"), labels
+class Library(NamedTuple):
+    name: str
+    adapt: Callable  # list of examples -> a batch of its own, on the device
+    train: Callable  # batch -> loss
+    predict: Callable  # batch -> the detections of its first image
+    to_numpy: Callable  # those -> boxes, scores, labels
+    wait: Callable  # until the device is done
 
 
-def timed(step, finish) -> float:
-    """Return the milliseconds of a step; two go before."""
-    for _ in range(2):
-        step()
-    finish()
-    start = time.perf_counter()
-    for _ in range(STEPS.value):
-        step()
-    finish()
-    return 1000 * (time.perf_counter() - start) / STEPS.value
-
-
-def ours(kind: str, batch: int) -> dict:
+def ours(kind: str, batch: int, canvas: tuple, max_objects: int) -> Library:
     import keras
 
-    from keras_fair.config import MaskRCNNConfig, RetinaNetConfig, TrainConfig
+    from keras_fair.checkpoints import torchvision_models
+    from keras_fair.config import TrainConfig
     from keras_fair.models import build_model
     from keras_fair.training import train
 
-    configs = {"retinanet": RetinaNetConfig, "mask_rcnn": MaskRCNNConfig}
-    model = build_model(configs[kind](), dtype=POLICY.value)
-    train.compile_model(model, TrainConfig(clip_norm=10.0))
+    name = {"retinanet": "retinanet", "mask_rcnn": "maskrcnn"}[kind]
+    config = torchvision_models.MODELS[f"{name}_resnet50_fpn"]
+    changes = {"unused_logits": 0} if kind == "mask_rcnn" else {}
+    config = dataclasses.replace(
+        config,
+        num_classes=gpu_data.NUM_CLASSES,
+        class_names=(),
+        category_ids=(),
+        backbone=dataclasses.replace(
+            torchvision_models.BACKBONE_V2, frozen_stages=0
+        ),
+        weight_decay=DECAY,
+        **changes,
+    )
+    model = build_model(config, dtype=POLICY.value)
+    settings = TrainConfig(
+        learning_rate=RATE_OF_AN_IMAGE * batch,
+        drop_steps=(),
+        warmup_steps=0,
+        momentum=MOMENTUM,
+        clip_norm=CLIP_NORM,
+    )
+    train.compile_model(model, settings)
 
-    def example(seed: int, size: int):
-        images, boxes, labels = make_shapes(seed, size)
-        shape = np.tile(np.int32(images.shape[1:3]), (size, 1))
-        y = {"boxes": boxes, "labels": labels}
-        if kind == "mask_rcnn":
-            y["masks"] = np.ones((*labels.shape, 112, 112), "uint8")
-            y["has_mask"] = np.ones(labels.shape, "bool")
-        return {"images": images, "image_shape": shape}, y
+    def adapt(examples: list[gpu_data.Example]):
+        images = np.stack([each.image for each in examples])
+        shapes = np.tile(np.int32(canvas), (len(examples), 1))
+        x = {"images": images, "image_shape": shapes}
+        padded = [gpu_data.pad(each, max_objects) for each in examples]
+        y = {name: np.stack([p[name] for p in padded]) for name in padded[0]}
+        if kind == "retinanet":
+            y = {name: y[name] for name in ("boxes", "labels")}
+        return keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
 
-    x, y = example(0, batch)
-    one, _ = example(0, 1)
-
-    def fit(seed: int) -> float:
-        return float(model.train_on_batch(*example(seed, batch))[0])
+    def to_numpy(detections):
+        count = detections["num_detections"][0]
+        names = ("boxes", "scores", "labels")
+        return [detections[name][0, :count] for name in names]
 
     # Both copy their results to the host, and so wait for the device.
-    return {
-        "library": f"keras_fair on {keras.backend.backend()}",
-        "step_ms": timed(lambda: model.train_on_batch(x, y), lambda: None),
-        "image_ms": timed(lambda: model.predict_on_batch(one), lambda: None),
-        "losses": [fit(seed) for seed in range(FIT.value)],
-    }
+    return Library(
+        f"keras_fair on {keras.backend.backend()}",
+        adapt,
+        lambda xy: float(model.train_on_batch(*xy)[0]),
+        lambda xy: model.predict_on_batch(xy[0]),
+        to_numpy,
+        lambda: None,
+    )
 
 
-def torchvision(kind: str, batch: int) -> dict:
+def torchvision(kind: str, batch: int, canvas: tuple, _) -> Library:
     import torch
     from torchvision.models import detection
 
@@ -107,86 +126,135 @@ def torchvision(kind: str, batch: int) -> dict:
         "retinanet": detection.retinanet_resnet50_fpn,
         "mask_rcnn": detection.maskrcnn_resnet50_fpn,
     }
-    height, width = (int(side) for side in SIZE.value)
     model = makers[kind](
         weights=None,
         weights_backbone=None,
-        num_classes=NUM_CLASSES + 1,
-        trainable_backbone_layers=3,
-        min_size=min(height, width),
-        max_size=max(height, width),
+        num_classes=gpu_data.NUM_CLASSES + 1,
+        min_size=min(canvas),
+        max_size=max(canvas),
     ).to(device)
-    weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.SGD(weights, 0.01 / 3, 0.9, weight_decay=1e-4)
+    weights = list(model.parameters())
+    kernels = [w for w in weights if w.ndim > 1]
+    others = [w for w in weights if w.ndim <= 1]
+    optimizer = torch.optim.SGD(
+        [{"params": kernels, "weight_decay": DECAY}, {"params": others}],
+        RATE_OF_AN_IMAGE * batch,
+        MOMENTUM,
+    )
     precision = torch.autocast(
         device, torch.bfloat16, enabled=POLICY.value != "float32"
     )
 
-    def example(seed: int, size: int):
-        images, boxes, labels = make_shapes(seed, size)
-        x = torch.tensor(images).permute(0, 3, 1, 2).to(device) / 255.0
+    def adapt(examples: list[gpu_data.Example]):
+        x = [torch.tensor(each.image).to(device) for each in examples]
         y = [
             {
-                "boxes": torch.tensor(boxes[i]).to(device),
-                "labels": torch.tensor(labels[i] + 1).long().to(device),
-                "masks": masks(boxes[i]).to(device),
+                "boxes": torch.tensor(each.boxes).to(device),
+                "labels": torch.tensor(each.labels + 1).long().to(device),
+                "masks": torch.tensor(each.masks).to(device),
             }
-            for i in range(size)
+            for each in examples
         ]
-        return list(x), y
+        return [image.permute(2, 0, 1) / 255.0 for image in x], y
 
-    def masks(boxes):
-        found = torch.zeros((len(boxes), height, width), dtype=torch.uint8)
-        for mask, (x1, y1, x2, y2) in zip(found, boxes.astype(int)):
-            mask[y1:y2, x1:x2] = 1
-        return found
-
-    def train(x, y) -> float:
+    def train(batch):
+        model.train()
         with precision:
-            loss = sum(model(x, y).values())
+            loss = sum(model(*batch).values())
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 10.0)
+        torch.nn.utils.clip_grad_norm_(weights, CLIP_NORM)
         optimizer.step()
-        return loss
+        return loss.detach()
 
-    x, y = example(0, batch)
-    one, _ = example(0, 1)
-
-    def predict():
+    def predict(batch):
+        model.eval()
         with torch.inference_mode(), precision:
-            model(one)
+            return model(batch[0])
+
+    def to_numpy(detections):
+        values = {k: v.float().cpu().numpy() for k, v in detections[0].items()}
+        return values["boxes"], values["scores"], values["labels"] - 1
 
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)
-    step_ms = timed(lambda: train(x, y), wait)
-    losses = [float(train(*example(s, batch))) for s in range(FIT.value)]
-    model.eval()
-    return {
-        "library": f"torchvision on {device}",
-        "step_ms": step_ms,
-        "image_ms": timed(predict, wait),
-        "losses": losses,
-    }
+    name = f"torchvision on {device}"
+    return Library(name, adapt, train, predict, to_numpy, wait)
+
+
+def timed(step: Callable, wait: Callable) -> float:
+    """Return the milliseconds of a step; two go before."""
+    for _ in range(2):
+        step()
+    wait()
+    start = time.perf_counter()
+    for _ in range(STEPS.value):
+        step()
+    wait()
+    return 1000 * (time.perf_counter() - start) / STEPS.value
+
+
+def measure(make: Callable, kind: str, batch: int) -> dict:
+    canvas = tuple(int(side) for side in SIZE.value)
+    examples = gpu_data.read_coco(COCO.value, canvas) if COCO.value else None
+
+    def take(step: int, count: int) -> list[gpu_data.Example]:
+        if examples is None:
+            return [
+                gpu_data.draw_shapes(count * step + i, canvas)
+                for i in range(count)
+            ]
+        rng = np.random.default_rng(step)
+        return [examples[i] for i in rng.integers(0, len(examples), count)]
+
+    most = max(
+        (len(e.labels) for e in examples or ()), default=gpu_data.NUM_SHAPES
+    )
+    library = make(kind, batch, canvas, most)
+    fixed, one = library.adapt(take(0, batch)), library.adapt(take(0, 1))
+    report = {"library": library.name}
+    report["step_ms"] = timed(lambda: library.train(fixed), library.wait)
+    losses = [
+        float(library.train(library.adapt(take(step, batch))))
+        for step in range(FIT.value)
+    ]
+    report["image_ms"] = timed(lambda: library.predict(one), library.wait)
+    if not losses:
+        return report
+    tenth = max(1, len(losses) // 10)
+    report["first_loss"] = np.mean(losses[:tenth])
+    report["last_loss"] = np.mean(losses[-tenth:])
+    seeds = range(HELD_OUT, HELD_OUT + IMAGES.value)
+    seen = examples or [gpu_data.draw_shapes(seed, canvas) for seed in seeds]
+    found = [
+        library.to_numpy(library.predict(library.adapt([example])))
+        for example in seen
+    ]
+    return report | gpu_data.average_precision(seen, found)
 
 
 def main(arguments) -> None:
     if ONE.value:
         library, kind, batch = ONE.value
-        measure = {"ours": ours, "torchvision": torchvision}[library]
-        print(json.dumps(measure(kind, int(batch))))
+        make = {"ours": ours, "torchvision": torchvision}[library]
+        print(json.dumps(measure(make, kind, int(batch))))
         return
+    pythons = {"ours": sys.executable, "torchvision": TORCH_PYTHON.value}
     for kind in MODELS.value:
         for batch in BATCH.value:
-            for library in ("ours", "torchvision"):
+            for library, python in pythons.items():
                 one = f"--one={library},{kind},{batch}"
                 done = subprocess.run(
-                    [sys.executable, *sys.argv, one],
-                    env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "0"},
+                    [python, "-m", "benchmarks.gpu_train", *sys.argv[1:], one],
+                    env={
+                        **os.environ,
+                        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+                    },
                     stdout=subprocess.PIPE,
                     text=True,
                 )
-                lines = done.stdout.splitlines() or ["failed"]
-                print(kind, batch, lines[-1], flush=True)
+                if done.returncode:
+                    sys.exit(f"{one} failed with status {done.returncode}.")
+                print(kind, batch, done.stdout.splitlines()[-1], flush=True)
 
 
 if __name__ == "__main__":
