@@ -13,12 +13,13 @@ CORE_TESTS = $(wildcard tests/ops tests/layers tests/models \
 	tests/losses_test.py tests/layering_test.py)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-jax lint clean
+.PHONY: help demo test test-jax test-slow lint clean
 
 help:
 	@echo "make demo      train a small detector on drawn shapes, some 8 min"
 	@echo "make test      run the fast tests on TensorFlow"
 	@echo "make test-jax  run the core tests on JAX, without TensorFlow"
+	@echo "make test-slow run the slow tests on both, an hour or more"
 	@echo "make lint      check format and style"
 	@echo "make clean     remove what the others made"
 
@@ -34,6 +35,13 @@ test-jax: .venv-jax/test.stamp
 	@echo "== Running the core tests on JAX"
 	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -q $(TEST_OPTIONS) \
 		$(CORE_TESTS)
+
+# One process: some of these measure memory, or start and kill processes.
+test-slow: .venv/test.stamp .venv-jax/test.stamp
+	@echo "== Running the slow tests on TensorFlow, then on JAX"
+	KERAS_BACKEND=tensorflow .venv/bin/python -m pytest -q -m slow
+	KERAS_BACKEND=jax .venv-jax/bin/python -m pytest -q -m slow $(CORE_TESTS) \
+		tests/training/jax_devices_test.py tests/gpu_train_test.py
 
 lint: .venv/test.stamp
 	.venv/bin/python -m ruff format --check .

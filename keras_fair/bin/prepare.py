@@ -24,7 +24,7 @@ VERSION = flags.DEFINE_string(
     "data_version", "1.0.0", "Of the data; a new one is written beside."
 )
 BEAM_RUNNER = flags.DEFINE_string(
-    "beam_runner", None, "Write by Apache Beam: DirectRunner, DataflowRunner."
+    "beam_runner", None, "Write by a local runner of Apache Beam: DirectRunner."
 )
 
 
@@ -45,7 +45,7 @@ def prepare(
         data_dir: folder of all prepared data.
         name: of the data.
         version: three numbers; what is there already is not written again.
-        beam_runner: None is this process.
+        beam_runner: a local one; None is this process.
     """
     folder = os.path.join(data_dir, instances_builder.NAME, name, version)
     if os.path.isdir(folder):

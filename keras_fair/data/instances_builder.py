@@ -48,9 +48,10 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         datasets: {split: data set}, of the same categories.
         config: name of the data, the folder below "keras_fair_instances".
         version: of the data; another one is written beside.
-        beam_runner: of Apache Beam, such as "DirectRunner", which must see
-            the image files; the annotations travel in its graph. None writes
-            in this process.
+        beam_runner: a local one of Apache Beam, such as "DirectRunner": the
+            annotations travel in its graph, which services such as Dataflow
+            limit, and the image files are on this machine. None writes in
+            this process.
         options: tfds's: `data_dir` and `file_format`.
 
     Raises:
