@@ -45,10 +45,11 @@ def paths(config) -> tuple[str, str]:
         raise app.UsageError(
             "Give --annotations and --images, or --config.", WRONG_USAGE
         )
-    if getattr(config, f"{SPLIT.value}_sources"):
+    if config.prepared or getattr(config, f"{SPLIT.value}_sources"):
         raise app.UsageError(
-            "The config unites several data sets. Examine each: give "
-            "--annotations and --images.",
+            "The config has shards (data.prepared) or unites several data "
+            "sets. Examine each json that they come from: give --annotations "
+            "and --images.",
             WRONG_USAGE,
         )
     return tuple(

@@ -66,7 +66,11 @@ def test_errors_end_with_1(files):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--images=photos"], ["--no_such_flag"]],
+    [
+        ["--images=photos"],
+        ["--no_such_flag"],
+        ["--config=tiny_synthetic", "--set=data.prepared=shards"],
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments):
     status, output = run(*arguments)
