@@ -120,6 +120,7 @@ DEFERRED_TENSORFLOW = (
     "training/loop.py",
     "training/strategy.py",
     "ops/compiled.py",
+    "ops/replicas.py",
     "ops/tensorflow_kernels.py",
 )
 BACKENDS = ("tensorflow", "jax", "jaxlib")

@@ -14,7 +14,7 @@ from keras_fair import contract, losses
 from keras_fair.config import RetinaNetConfig
 from keras_fair.layers.retinanet_head import RetinaNetHead
 from keras_fair.models import choices, detector, pyramid_anchors
-from keras_fair.ops import boxes, matching, nms
+from keras_fair.ops import boxes, matching, nms, replicas
 
 
 @keras.saving.register_keras_serializable(package="keras_fair")
@@ -33,7 +33,8 @@ class RetinaNet(detector.Detector):
     * Low-quality matches: a ground truth's best anchors are positive even
       below 0.5 IoU (`force_best_match`), as the paper's reference to RPN
       implies and Detectron2 does.
-    * Positives are counted over the batch, as in Detectron, not per image.
+    * Positives are counted over the batch of all devices, not per image
+      (Detectron: over that of a device).
     * At most `candidates_per_level` pairs of anchor and class are decoded,
       as in Detectron; the paper speaks of 1000 "top-scoring predictions".
     """
@@ -174,16 +175,17 @@ class RetinaNet(detector.Detector):
         if self.config.normalizer == "image":
             images = ops.cast(ops.shape(num_positives)[0], "float32")
             return ops.maximum(num_positives, 1.0) * images
-        num_positives = ops.sum(num_positives)
+        total, num_devices = replicas.summed(ops.sum(num_positives))
+        total = ops.maximum(total, 1.0)
         if self.config.normalizer == "batch":
-            return ops.maximum(num_positives, 1.0)
+            return total / num_devices
         if training:
             momentum = self.config.normalizer_momentum
-            average = momentum * self.average_positives + (
-                1.0 - momentum
-            ) * ops.maximum(num_positives, 1.0)
+            average = (
+                momentum * self.average_positives + (1.0 - momentum) * total
+            )
             self.average_positives.assign(average)
-        return ops.convert_to_tensor(self.average_positives)
+        return ops.convert_to_tensor(self.average_positives) / num_devices
 
     def detect(self, outputs, image_shape) -> dict:
         """Decode the best candidates of each level, then NMS. Section 4.1.

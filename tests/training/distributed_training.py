@@ -58,11 +58,7 @@ def main(folder: str, workdir: str, name: str, num_devices: str) -> None:
 
     found = {}
     with chosen.scope():
-        # Each image has its own normalizer: the other two count positives
-        # over a device's images.
-        model = tiny.retinanet(
-            normalizer="image", score_threshold=0.0, max_detections=5
-        )
+        model = tiny.retinanet(score_threshold=0.0, max_detections=5)
     train.train(
         model,
         start_at,
