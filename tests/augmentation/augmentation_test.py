@@ -257,8 +257,8 @@ def check_keypoints(thing, pure):
 
 
 def configs():
-    """Configs whose rows three graphs can read."""
-    ways = [(0.0, 0.0), (1.0, 0.0), (0.7, 0.5)]
+    """Configs whose rows four graphs can read."""
+    ways = [(0.0, 0.0), (1.0, 0.0), (0.0, 0.6), (0.7, 0.5)]
     return st.builds(
         lambda way, **changes: dataclasses.replace(
             CONFIG, copy_paste=way[0], mosaic=way[1], **changes
@@ -266,25 +266,38 @@ def configs():
         st.sampled_from(ways),
         horizontal_flip=st.booleans(),
         random_crop=st.sampled_from([1.0, 0.7, 0.4]),
+        scale_jitter=st.sampled_from([(1.0, 1.0), (0.5, 1.4)]),
         large_scale_jitter=st.sampled_from([(), (0.1, 2.0), (0.8, 1.5)]),
     )
 
 
-@hypothesis.settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    report_multiple_bugs=False,
-    phases=[hypothesis.Phase.generate],
-)
-@hypothesis.given(config=configs(), seed=st.integers(0, 2**20))
-def test_pixels_are_of_the_object_they_are_said_to_be(
-    painted, reader, config, seed
-):
+def check_pixels(painted, reader, num_examples: int) -> None:
+    """Check batches of three of so many configs."""
     shapes = np.array([(r.height, r.width) for r in painted.records])
-    rows = next(plan.training_rows(shapes, config, 3, seed, 0))[0]
-    for row in rows:
-        check(*reader(row, config))
+
+    @hypothesis.settings(
+        max_examples=num_examples,
+        deadline=None,
+        derandomize=True,
+        report_multiple_bugs=False,
+        phases=[hypothesis.Phase.generate],
+    )
+    @hypothesis.given(config=configs(), seed=st.integers(0, 2**20))
+    def check_one(config, seed):
+        rows = next(plan.training_rows(shapes, config, 3, seed, 0))[0]
+        for row in rows:
+            check(*reader(row, config))
+
+    check_one()
+
+
+def test_pixels_are_of_the_object_they_are_said_to_be(painted, reader):
+    check_pixels(painted, reader, num_examples=16)
+
+
+@pytest.mark.slow
+def test_pixels_of_many_configs_are_of_their_objects(painted, reader):
+    check_pixels(painted, reader, num_examples=400)
 
 
 EVERYTHING = dataclasses.replace(
