@@ -105,6 +105,7 @@ def test_from_dict_explains_what_it_cannot_read(values, message):
         ("data.short_sides=640,800", (640, 800)),
         ("data.short_sides=640", (640,)),
         ("train.drop_steps=()", ()),
+        ("data.mask_classes=voc", ("voc",)),
         ("data.scale_jitter=(1, 2)", (1.0, 2.0)),
         ("data.canvases=((64, 96), (96, 64))", ((64, 96), (96, 64))),
         ("model.anchor_sizes=[[32], [64, 80]]", ((32.0,), (64.0, 80.0))),

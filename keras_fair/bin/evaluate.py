@@ -5,7 +5,8 @@
 `--output=found.json` writes the detections as COCO's results, too: boxes
 there, masks and keypoints, if any, in `found.segm.json` and
 `found.keypoints.json`. Where masks were withheld in training
-(data.mask_classes), the classes with and without get a row of their own.
+(data.mask_classes), the classes with and without get a row of their own; of an
+oracle that saw all masks, they do with `--set data.mask_classes=voc`.
 With test-time augmentation (Mask R-CNN, appendix B):
 
     python -m keras_fair.bin.evaluate --workdir=/tmp/run --flip \
