@@ -28,17 +28,30 @@ DATA = DataConfig(
 )
 
 
-def run(shapes: pathlib.Path, workdir: pathlib.Path, steps: int) -> None:
-    """Train to that step, from the last checkpoint."""
+def run(
+    shapes: pathlib.Path,
+    workdir: pathlib.Path,
+    steps: int,
+    **changes,
+) -> None:
+    """Train to that step, from the last checkpoint.
+
+    Args:
+        shapes: the data set.
+        workdir: of the training.
+        steps: to train in all.
+        changes: of TrainConfig.
+    """
     dataset = coco.CocoDataset(
         str(shapes / "annotations" / "instances_train.json"),
         str(shapes / "train"),
     )
 
     def start_at(step: int):
-        return pipeline.make_dataset(
+        batches = pipeline.make_dataset(
             dataset, DATA, batch_size=2, training=True, start_step=step
         )
+        return batches.rebatch(2 // config.accumulation, True)
 
     config = TrainConfig(
         steps=steps,
@@ -46,8 +59,10 @@ def run(shapes: pathlib.Path, workdir: pathlib.Path, steps: int) -> None:
         checkpoint_steps=2,
         evaluate_steps=0,
         keep_checkpoints=2,
+        **changes,
     )
-    train.train(tiny.rpn(), start_at, config, str(workdir))
+    model = tiny.rpn(dtype=config.policy)
+    train.train(model, start_at, config, str(workdir))
 
 
 def start(shapes: pathlib.Path, workdir: pathlib.Path, steps: int) -> int:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_fair import optimizers
 from keras_fair.data import synthetic
 
 pytestmark = pytest.mark.skipif(
@@ -47,24 +48,38 @@ def state(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def check_equal(folder: pathlib.Path, steps: int) -> None:
-    name = f"step-{steps:09d}.weights.h5"
-    whole = state(folder / "whole" / "checkpoints" / name)
-    killed = state(folder / "killed" / "checkpoints" / name)
+    checkpoint = f"checkpoints/step-{steps:09d}.weights.h5"
+    whole = state(folder / "whole" / checkpoint)
     assert any(key.startswith("optimizer") for key in whole)
     assert any(key.startswith("keras_fair_seeds") for key in whole)
-    assert whole.keys() == killed.keys()
-    for key, values in whole.items():
-        np.testing.assert_array_equal(killed[key], values, err_msg=key)
+    for name in (checkpoint, "model/model.weights.h5"):
+        whole = state(folder / "whole" / name)
+        killed = state(folder / "killed" / name)
+        assert whole.keys() == killed.keys()
+        for key, values in whole.items():
+            np.testing.assert_array_equal(killed[key], values, err_msg=key)
 
 
-def test_a_training_in_parts_equals_one_in_whole(tmp_path):
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"ema_momentum": 0.5, "policy": "mixed_float16", "accumulation": 2},
+    ],
+    ids=["plain", "averaged, scaled and accumulated"],
+)
+def test_a_training_in_parts_equals_one_in_whole(
+    tmp_path, changes, monkeypatch
+):
     from tests.training import killed_training
 
+    # The scale is another before each checkpoint.
+    monkeypatch.setattr(optimizers.LossScaledSGD, "GROWTH_STEPS", 2)
     shapes = tmp_path / "shapes"
     synthetic.write_shapes(str(shapes), num_train=5, num_val=1)
-    killed_training.run(shapes, tmp_path / "whole", 6)
+    killed_training.run(shapes, tmp_path / "whole", 6, **changes)
     for steps in (2, 6):
-        killed_training.run(shapes, tmp_path / "killed", steps)
+        killed_training.run(shapes, tmp_path / "killed", steps, **changes)
     check_equal(tmp_path, steps=6)
 
 
