@@ -9,7 +9,6 @@ hosts, start it on each with its TF_CONFIG and a work directory that all see.
 """
 
 import dataclasses
-import json
 import os
 
 import keras
@@ -114,9 +113,7 @@ def check_same_run(experiment: config_lib.Experiment, workdir: str) -> None:
     names = os.path.join(workdir, "checkpoints", "step-*.weights.h5")
     if not (tf.io.gfile.exists(path) and tf.io.gfile.glob(names)):
         return
-    with tf.io.gfile.GFile(path) as file:
-        saved = config_files.from_dict(json.load(file))
-    found = config_files.differences(saved, experiment)
+    found = config_files.differences(config_files.load(path), experiment)
     differ = [
         f"{name} is {str(new)[:60]!r} and was {str(old)[:60]!r}"
         for name, (old, new) in found.items()

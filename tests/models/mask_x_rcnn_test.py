@@ -185,14 +185,14 @@ def test_one_class_s_masks_teach_how_to_segment_the_others(features):
     assert (before[:, 0] != before[:, 1]).any()  # a class has its own
     y = {**TRUTH, "has_mask": TRUTH["labels"] == 1}
     gradients = mask_gradients(model, features, y)
-    for layer in model.transfer.dense_layers:
-        path = layer.kernel.path.split("/", 1)[-1]
-        layer.kernel.assign(layer.kernel - gradients[path])
+    for weight in model.transfer.weights:
+        weight.assign(weight - gradients[weight.path.split("/", 1)[-1]])
     change = (masks() - before).reshape(2, 3, -1)
     lengths = np.linalg.norm(change, axis=-1, keepdims=True)
     assert lengths.min() > 0
     cosine = change / lengths @ np.swapaxes(change / lengths, 1, 2)
-    # Without a transfer those of 0 and 2 would not have moved.
+    # Without a transfer those of 0 and 2 would not have moved. The classes'
+    # rows are small at the start: the biases, which they share, decide.
     assert cosine[:, 1].min() > 0.9
 
 
