@@ -15,6 +15,8 @@ from tests import imports
 PACKAGES = {
     "PIL": "pillow",
     "absl": "absl_py",
+    "grpc": "grpcio",
+    "tensorflow_serving": "tensorflow_serving_api",
     "google": "protobuf",
     "pytriton": "nvidia_pytriton",
 }

@@ -59,7 +59,7 @@ def export_litert(
     model = endpoints.in_float32(model)
     with tempfile.TemporaryDirectory() as folder:
         saved_model.write_graphs(
-            model, {SIGNATURE: _detect(model, size)}, folder
+            model, {SIGNATURE: fixed_endpoint(model, size)}, folder
         )
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=[SIGNATURE]
@@ -153,7 +153,14 @@ def _check(size, quantisation: str, num_images: int) -> None:
         )
 
 
-def _detect(model, size: tuple[int, int]) -> endpoints.Endpoint:
+def fixed_endpoint(model, size: tuple[int, int]) -> endpoints.Endpoint:
+    """Return the detector of one image on a canvas of that size.
+
+    Args:
+        model: a detector in float32.
+        size: height and width of the canvas, pixels; see `network_input`.
+    """
+
     def detect(images, image_shape):
         x = {"images": images, "image_shape": image_shape}
         return model.detections(model(x, training=False))
