@@ -36,6 +36,7 @@ def predict_files(model, paths: list[str], output: str, score_threshold: float):
     os.makedirs(output, exist_ok=True)
     progress = keras.utils.Progbar(len(paths), unit_name="image")
     drawings, images, records = [], [], []
+    taken = {os.path.realpath(path) for path in paths}
     for image_id, file in enumerate(
         image_files.read(paths, model.config.pixels), start=1
     ):
@@ -44,7 +45,7 @@ def predict_files(model, paths: list[str], output: str, score_threshold: float):
         height, width = file.pixels.shape[:2]
         found = _in_original(found, file.x["image_shape"][0], (height, width))
         drawing = _draw(file.pixels, found, model.config, score_threshold)
-        drawings.append(_drawing_path(output, file.path, drawings))
+        drawings.append(_drawing_path(output, file.path, taken))
         visualization.save_image(drawing, drawings[-1])
         images.append(
             {
@@ -91,13 +92,17 @@ def _draw(pixels, found: dict, config, score_threshold: float):
     )
 
 
-def _drawing_path(output: str, path: str, taken: list[str]) -> str:
-    """Name the drawing like its image, with a number where that is taken."""
+def _drawing_path(output: str, path: str, taken: set[str]) -> str:
+    """Name the drawing like its image, with a number where that is taken.
+
+    The name is taken from then on. An image itself is never written over.
+    """
     stem, number = os.path.splitext(os.path.basename(path))[0], 1
     result = os.path.join(output, f"{stem}.png")
-    while result in taken:
+    while os.path.realpath(result) in taken:
         number += 1
         result = os.path.join(output, f"{stem}_{number}.png")
+    taken.add(os.path.realpath(result))
     return result
 
 

@@ -179,3 +179,13 @@ def test_mask_proposals_are_drawn_and_written_with_their_masks(tmp_path):
     assert all(coco_mask.area(r["segmentation"]) > 0 for r in records)
     drawn = np.asarray(Image.open(drawing))
     assert (drawn != pixels.repeat(2, axis=0).repeat(2, axis=1)).any(-1).any()
+
+
+def test_images_of_the_output_folder_are_not_written_over(tmp_path):
+    paths = [str(tmp_path / name) for name in ("a.png", "a.jpg")]
+    for path in paths:
+        Image.new("RGB", (96, 64), "grey").save(path)
+    before = (tmp_path / "a.png").read_bytes()
+    drawings = predict.predict_files(Person(), paths, str(tmp_path), 0.5)
+    assert drawings == [str(tmp_path / f"a_{n}.png") for n in (2, 3)]
+    assert (tmp_path / "a.png").read_bytes() == before
