@@ -60,7 +60,7 @@ def train_experiment(
         experiment.model, train_data, experiment.data
     )
     experiment = dataclasses.replace(experiment, model=model_config)
-    os.makedirs(workdir, exist_ok=True)
+    tf.io.gfile.makedirs(workdir)
     check_same_run(experiment, workdir)
     config_files.save(experiment, os.path.join(workdir, "config.json"))
 
