@@ -82,7 +82,7 @@ def test_a_runtime_finds_what_predict_finds(
     wanted = model.predict_on_batch(x)
     compared = comparison.compare(wanted, found, max(litert_test.SIZE))
     with capsys.disabled():
-        print(f"\n{runtime}, {name}, {kind}: {compared}")
+        print(f"\n{runtime}, {name}, {kind}: {compared.largest}")
     assert compared.num_rows > 1 and not compared.num_differing
 
 
