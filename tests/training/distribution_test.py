@@ -1,6 +1,8 @@
 """Many devices, or processes, train and evaluate as one device does."""
 
+import csv
 import json
+import math
 import os
 import signal
 import socket
@@ -54,6 +56,30 @@ for old, new in zip(whole_weights, weights, strict=True):
     np.testing.assert_allclose(new, old, atol=1e-4)
 assert np.abs(apart - whole).max() > 0.1
 """
+
+# The program of bin.train on two devices.
+TRAIN_ON_TWO = """
+import tensorflow as tf
+from keras_fair.bin import train
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+train.run()
+"""
+MASK_RCNN = [
+    "--config=mask_rcnn_tiny_synthetic",
+    "--distribution=mirrored",
+    "--verbosity=0",
+    "--set=train.batch_size=2",
+    "--set=train.checkpoint_steps=2",
+    "--set=train.evaluate_steps=2",
+    "--set=data.mask_classes=('circle',)",
+    "--set=model.backbone.stem_filters=8",
+    "--set=model.pyramid.filters=8",
+    "--set=model.mask_filters=8",
+    "--set=model.box_head_units=(16,)",
+]
 
 
 def start(program: list[str], **environment: str) -> subprocess.Popen:
@@ -170,6 +196,35 @@ def test_a_worker_that_died_returns(shapes, on_one, tmp_path):
     assert first.returncode and not (tmp_path / "model").exists()
     for process in workers(shapes, tmp_path):
         check_equal(result(process), on_one[0])
+
+
+def mask_losses(folder, workdir, steps: int) -> list[float]:
+    """Train a Mask R-CNN on two devices; return its loss of each epoch."""
+    paths = [f"--set=data.root={folder}", f"--workdir={workdir}"]
+    program = ["-c", TRAIN_ON_TWO, *MASK_RCNN, *paths]
+    # With oneDNN TensorFlow's two CPU devices corrupt the heap, see
+    # docs/training.md.
+    process = start(
+        [*program, f"--set=train.steps={steps}"], TF_ENABLE_ONEDNN_OPTS="0"
+    )
+    output, errors = process.communicate(timeout=900)
+    assert process.returncode == 0, errors
+    assert "1 on each of 2 devices" in errors
+    assert "COCO evaluation: segm, 1 images" in output
+    assert ("Resuming at step 2" in errors) == (steps > 2)
+    with open(workdir / "log.csv", encoding="utf-8") as file:
+        return [float(row["mask_loss"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+@on_tensorflow
+def test_two_stages_with_few_masks_train_and_resume_on_two_devices(
+    shapes, tmp_path
+):
+    first = mask_losses(shapes, tmp_path, steps=2)
+    both = mask_losses(shapes, tmp_path, steps=4)
+    assert len(both) == 2 and both[:1] == first
+    assert all(math.isfinite(loss) and loss > 0 for loss in both)
 
 
 @on_tensorflow
