@@ -277,7 +277,10 @@ def test_the_model_trains_on_a_batch_with_and_without_objects(model):
 
 @pytest.mark.parametrize(
     "jit_compile",
-    [False, pytest.param(True, marks=pytest.mark.slow)],  # minutes
+    [  # Minutes: compiled, and step by step on JAX.
+        pytest.param(False, marks=modes.only_tensorflow),
+        pytest.param(True, marks=pytest.mark.slow),
+    ],
 )
 def test_it_learns_two_images_by_heart(jit_compile):
     model = tiny.mask_proposals(weight_decay=0.0)
