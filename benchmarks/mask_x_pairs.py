@@ -27,10 +27,10 @@ from keras_fair.models import load_preset
 
 SEEDS = flags.DEFINE_integer("seeds", 3, "How many seeds, from 0 on.")
 DETECTOR_STEPS = flags.DEFINE_integer("detector_steps", 900, "Of a seed.")
-MASK_STEPS = flags.DEFINE_integer("mask_steps", 500, "Of each mask branch.")
+MASK_STEPS = flags.DEFINE_integer("mask_steps", 800, "Of each mask branch.")
 
 STRATEGIES = ("class-agnostic", "Mask^X", "oracle")
-NUM_TRAIN, NUM_VAL, NUM_DRAWN = 1500, 150, 8
+NUM_TRAIN, NUM_VAL, NUM_DRAWN = 1500, 100, 8
 
 
 # Of a mask branch, four times the detector's: it is small and starts anew.
