@@ -10,6 +10,7 @@ import json
 import os
 import tempfile
 import types
+import uuid
 from collections.abc import Iterator
 
 _LOCAL = types.SimpleNamespace(
@@ -48,6 +49,15 @@ def system(path: str | os.PathLike):
     return tf.io.gfile
 
 
+def remove(path: str | os.PathLike) -> None:
+    """Remove a file, or find that somebody else has done so."""
+    try:
+        system(path).remove(path)
+    except Exception:  # what TensorFlow raises is no OSError
+        if system(path).exists(path):
+            raise
+
+
 def join(folder: str, path: str) -> str:
     """Return the path in a folder, itself where it is absolute or remote."""
     return path if is_remote(path) else os.path.join(folder, path)
@@ -78,13 +88,17 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
             since writers go by the suffix.
     """
     beside, name = os.path.split(os.fspath(path))
-    part = os.path.join(beside, f"part.{os.getpid()}.{name}")
+    # Processes of several hosts may have the same number.
+    part = os.path.join(beside, f"part.{uuid.uuid4().hex}.{name}")
     if is_remote(path):
         with tempfile.TemporaryDirectory() as folder:
             copy = os.path.join(folder, name)
             yield copy
-            system(path).copy(copy, part, overwrite=True)
-            system(path).rename(part, path, overwrite=True)
+            try:
+                system(path).copy(copy, part, overwrite=True)
+                system(path).rename(part, path, overwrite=True)
+            finally:
+                remove(part)
         return
     try:
         yield part
@@ -92,8 +106,7 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
             os.fsync(file.fileno())  # or the renaming may overtake it
         os.replace(part, path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(part)
+        remove(part)
 
 
 def write_json(path: str | os.PathLike, content, indent=None) -> None:

@@ -71,6 +71,18 @@ def test_a_remote_file_takes_its_place_whole(remote):
     assert files.system(path).listdir(remote) == ["a.json"]
 
 
+def test_a_file_that_is_gone_is_removed(tmp_path, remote):
+    for folder in (str(tmp_path), remote):
+        path = files.join(folder, "a.json")
+        files.write_json(path, {})
+        files.remove(path)
+        files.remove(path)
+        assert not files.system(path).exists(path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        files.remove(tmp_path / "folder")
+
+
 def test_a_remote_path_without_tensorflow_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     message = "Expected a local path, or TensorFlow to reach gs://a/b"

@@ -33,14 +33,13 @@ class Annotator:
         categories: COCO's dicts; they are the model's classes by name.
 
     Raises:
-        TypeError: a model without masks.
-        ValueError: categories that the model does not know, as it has no
-            names of its classes, for instance.
+        ValueError: a model without masks, or categories that it does not
+            know, as it has no names of its classes, for instance.
     """
 
     def __init__(self, model, categories: list):
         if not isinstance(model, MaskRCNN):
-            raise TypeError(
+            raise ValueError(
                 "Expected a MaskRCNN or MaskXRCNN. Received: "
                 f"{type(model).__name__}."
             )

@@ -30,6 +30,7 @@ USER_ERRORS = (
     OSError,
     RuntimeError,
     FloatingPointError,
+    ImportError,  # of an extra that is not installed
     tf.errors.OpError,
 )
 
@@ -61,7 +62,8 @@ def run(main) -> None:
     try:
         app.run(main)
     except USER_ERRORS as error:
-        if logging.level_debug():
+        is_fault = isinstance(error, (NotImplementedError, RecursionError))
+        if is_fault or logging.level_debug():
             raise
         sys.exit(f"{error}\n(--verbosity=1 shows where in the program.)")
     except KeyboardInterrupt:

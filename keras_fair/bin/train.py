@@ -16,24 +16,28 @@ import tensorflow as tf
 from absl import flags, logging
 
 from keras_fair import config as config_lib
-from keras_fair import config_files
+from keras_fair import config_files, files
 from keras_fair.bin import experiments
 from keras_fair.checkpoints import keras_applications
 from keras_fair.data import datasets
 from keras_fair.data.pipeline import make_dataset
 from keras_fair.evaluation import scoring
 from keras_fair.models import build_model, load_initial_weights
-from keras_fair.training import distribution
+from keras_fair.training import checkpoints, distribution
 from keras_fair.training.train import train
 
 DISTRIBUTION = flags.DEFINE_enum(
     "distribution", "auto", distribution.NAMES, "Devices; see docs/training.md."
 )
-# Settings that may change when a training goes on: where its files are.
-PATHS = (
+# Settings of the data that may change when a training goes on: where its files
+# are, and that bad ones are skipped.
+MAY_CHANGE = (
     *("root", "prepared", "annotations", "images", "coco_val"),
     *("train_annotations", "train_images", "val_annotations", "val_images"),
+    "on_bad_record",
 )
+# Settings of the training that may not: a checkpoint's state depends on them.
+MUST_STAY = ("seed", "accumulation", "ema_momentum", "policy")
 
 
 def train_experiment(
@@ -62,7 +66,8 @@ def train_experiment(
     experiment = dataclasses.replace(experiment, model=model_config)
     tf.io.gfile.makedirs(workdir)
     check_same_run(experiment, workdir)
-    config_files.save(experiment, os.path.join(workdir, "config.json"))
+    if chosen.process == 0:
+        config_files.save(experiment, os.path.join(workdir, "config.json"))
 
     settings = experiment.train
     batch_size = distribution.batch_of_process(settings, chosen)
@@ -103,22 +108,25 @@ def train_experiment(
 def check_same_run(experiment: config_lib.Experiment, workdir: str) -> None:
     """Refuse to go on from the checkpoints of another experiment.
 
-    The model, the data (but for `PATHS`) and the seed must be the same. The
-    schedule may change: to train longer, or to mend it on the way.
+    The model, the data (but for `MAY_CHANGE`) and `MUST_STAY` must be the same.
+    The schedule may change: to train longer, or to mend it on the way.
 
     Raises:
         ValueError: another experiment; the message has what differs.
     """
     path = os.path.join(workdir, "config.json")
-    names = os.path.join(workdir, "checkpoints", "step-*.weights.h5")
-    if not (tf.io.gfile.exists(path) and tf.io.gfile.glob(names)):
+    folder = os.path.join(workdir, checkpoints.FOLDER)
+    if not (tf.io.gfile.exists(path) and checkpoints.names(folder)):
         return
-    found = config_files.differences(config_files.load(path), experiment)
+    with files.local_copy(path) as copy:
+        saved = config_files.load(copy)
+    must_stay = tuple(f"train.{name}" for name in MUST_STAY)
+    found = config_files.differences(saved, experiment)
     differ = [
         f"{name} is {str(new)[:60]!r} and was {str(old)[:60]!r}"
         for name, (old, new) in found.items()
-        if name.startswith(("model.", "data.")) or name == "train.seed"
-        if name.rpartition(".")[2] not in PATHS
+        if name.startswith(("model.", "data.")) or name in must_stay
+        if name.rpartition(".")[2] not in MAY_CHANGE
     ]
     if differ:
         raise ValueError(

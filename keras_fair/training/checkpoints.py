@@ -18,6 +18,7 @@ from keras import ops
 from keras_fair import files
 
 NAME = re.compile(r"step-(\d{9})\.weights\.h5")
+FOLDER = "checkpoints"  # of a work directory
 PART = "part.*.weights.h5"
 SEEDS = "keras_fair_seeds"  # a group beside Keras's own
 
@@ -45,8 +46,8 @@ def save(model: keras.Model, folder: str, *, keep: int) -> str:
                     f"{SEEDS}/{name}", data=ops.convert_to_numpy(state)
                 )
     parts = fnmatch.filter(system.listdir(folder), PART)
-    for old in [*_names(folder)[:-keep], *parts]:
-        system.remove(os.path.join(folder, old))
+    for old in [*names(folder)[:-keep], *parts]:
+        files.remove(os.path.join(folder, old))
     return target
 
 
@@ -58,7 +59,7 @@ def restore_latest(model: keras.Model, folder: str) -> int:
     Raises:
         ValueError: a checkpoint of another model.
     """
-    for name in reversed(_names(folder)):
+    for name in reversed(names(folder)):
         path = os.path.join(folder, name)
         with files.local_copy(path) as copy:
             if not _is_readable(copy):
@@ -70,6 +71,13 @@ def restore_latest(model: keras.Model, folder: str) -> int:
         _check_step(model, step, path)
         return step
     return 0
+
+
+def names(folder: str) -> list[str]:
+    """Return the names of a folder's checkpoints, by ascending step."""
+    system = files.system(folder)
+    found = system.listdir(folder) if system.isdir(folder) else []
+    return sorted(filter(NAME.fullmatch, found))
 
 
 def step_of(model: keras.Model) -> int:
@@ -125,13 +133,6 @@ def _no_distribution():
         yield
     finally:
         keras.distribution.set_distribution(distribution)
-
-
-def _names(folder: str) -> list[str]:
-    """The checkpoints of a folder, by ascending step."""
-    system = files.system(folder)
-    names = system.listdir(folder) if system.isdir(folder) else []
-    return sorted(filter(NAME.fullmatch, names))
 
 
 def _is_readable(path: str) -> bool:

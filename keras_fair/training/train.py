@@ -75,7 +75,7 @@ def train(
     """
     _check_steps(config)
     chosen = chosen or devices.OneDevice()
-    folder = os.path.join(workdir, "checkpoints")
+    folder = os.path.join(workdir, checkpoints.FOLDER)
     with chosen.scope():
         compile_model(model, config)
         step = checkpoints.restore_latest(model, folder)

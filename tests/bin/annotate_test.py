@@ -264,7 +264,7 @@ def test_what_is_read_is_checked(content, images, model, tmp_path):
 
 
 def test_a_model_without_masks_is_refused():
-    with pytest.raises(TypeError, match="Received: RetinaNet"):
+    with pytest.raises(ValueError, match="Received: RetinaNet"):
         annotator_lib.Annotator(tiny.retinanet(), [])
 
 

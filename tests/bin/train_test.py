@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import pytest
+import tensorflow as tf
 
 from keras_fair import config as config_lib
 from keras_fair import config_files
@@ -45,6 +46,9 @@ def workdir(experiment, tmp_path):
         ),
         ("data.short_sides=96", "data.short_sides is"),
         ("train.seed=1", "train.seed is '1' and was '0'"),
+        ("train.ema_momentum=0.9", "train.ema_momentum is '0.9' and was"),
+        ("train.accumulation=2", "train.accumulation is '2' and was '1'"),
+        ("train.policy=mixed_float16", "train.policy is 'mixed_float16'"),
     ],
 )
 def test_another_experiment_does_not_go_on_in_a_workdir(
@@ -68,6 +72,7 @@ def test_another_experiment_does_not_go_on_in_a_workdir(
         "train.learning_rate=0.01",
         "data.root=/elsewhere",
         "data.val_images=/elsewhere/val",
+        "data.on_bad_record=skip",
     ],
 )
 def test_schedule_and_paths_may_change_on_the_way(workdir, change):
@@ -89,6 +94,20 @@ def test_the_paths_of_sources_may_change_but_not_their_kind(workdir):
     train.check_same_run(with_source(images="/c"), str(workdir))
     with pytest.raises(ValueError, match="data.train_sources.0.kind is 'voc'"):
         train.check_same_run(with_source(kind="voc"), str(workdir))
+
+
+def test_a_remote_workdir_is_looked_into(workdir):
+    remote = f"ram://check/{workdir.name}"
+    tf.io.gfile.makedirs(f"{remote}/checkpoints")
+    for name in ("config.json", "checkpoints/step-000000300.weights.h5"):
+        tf.io.gfile.copy(str(workdir / name), f"{remote}/{name}")
+    saved = config_files.load(str(workdir / "config.json"))
+
+    train.check_same_run(saved, remote)
+    with pytest.raises(ValueError, match="train.seed is '1'"):
+        train.check_same_run(
+            config_files.override(saved, "train.seed=1"), remote
+        )
 
 
 def test_a_workdir_without_checkpoints_takes_any_experiment(workdir):
