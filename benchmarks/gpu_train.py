@@ -217,17 +217,25 @@ def measure(make: Callable, kind: str, batch: int) -> dict:
     library = make(kind, batch, canvas, most)
     fixed, one = library.adapt(take(0, batch)), library.adapt(take(0, 1))
     report = {"library": library.name}
-    report["step_ms"] = timed(lambda: library.train(fixed), library.wait)
     losses = [
         float(library.train(library.adapt(take(step, batch))))
         for step in range(FIT.value)
     ]
     report["image_ms"] = timed(lambda: library.predict(one), library.wait)
-    if not losses:
-        return report
+    if losses:
+        report |= fitted(library, losses, examples, canvas)
+    # Last, since it trains.
+    report["step_ms"] = timed(lambda: library.train(fixed), library.wait)
+    return report
+
+
+def fitted(library: Library, losses: list, examples, canvas: tuple) -> dict:
+    """Return the losses and the AP of what has been trained."""
     tenth = max(1, len(losses) // 10)
-    report["first_loss"] = np.mean(losses[:tenth])
-    report["last_loss"] = np.mean(losses[-tenth:])
+    report = {
+        "first_loss": np.mean(losses[:tenth]),
+        "last_loss": np.mean(losses[-tenth:]),
+    }
     seeds = range(HELD_OUT, HELD_OUT + IMAGES.value)
     seen = examples or [gpu_data.draw_shapes(seed, canvas) for seed in seeds]
     found = [

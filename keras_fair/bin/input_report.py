@@ -2,7 +2,9 @@
 
 Pipelines that end after reading the files, after decoding and so on run one
 after the other, as in training; a part of the work takes what its pipeline
-takes more than the one before. CPU time is of all threads.
+takes more than the one before. CPU time is of all threads. The parts are those
+of a plain image: what copy-paste and mosaic read besides, and what a crop
+saves, is in "all else".
 """
 
 import functools
@@ -15,9 +17,9 @@ import tensorflow as tf
 from keras_fair.augmentation import mask_grids, views
 from keras_fair.config import DataConfig
 from keras_fair.data import examples, plan, tables, transforms
-from keras_fair.data.pipeline import make_dataset
+from keras_fair.data.pipeline import make_dataset, usable_records
 
-WARM_UP = 3  # batches; the first trace the graphs and fill the buffers
+WARM_UP = 3  # batches: they trace the graphs and fill the buffers
 
 
 class Seconds(NamedTuple):
@@ -58,21 +60,25 @@ def measure(
     seconds = {}
     for name, (step, pipeline) in pipelines.items():
         progress(len(seconds), len(pipelines))
-        seconds[name] = measure_pipeline(pipeline, step, num_images)
+        warm_up = WARM_UP * batch_size // step
+        seconds[name] = measure_pipeline(pipeline, step, num_images, warm_up)
     progress(len(seconds), len(pipelines))
     return seconds
 
 
-def measure_pipeline(pipeline, step: int, num_images: int) -> Seconds:
+def measure_pipeline(
+    pipeline, step: int, num_images: int, warm_up: int
+) -> Seconds:
     """Return what an image of a pipeline takes.
 
     Args:
         pipeline: a data set that does not end.
         step: images of each of its elements.
         num_images: at least so many are made.
+        warm_up: elements that come before and do not count.
     """
     elements = iter(pipeline)
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         next(elements)
     wall, cpu = time.perf_counter(), time.process_time()
     num_elements = -(-num_images // step)
@@ -84,7 +90,7 @@ def measure_pipeline(pipeline, step: int, num_images: int) -> Seconds:
 
 def _parts(dataset, config: DataConfig) -> dict:
     """Return pipelines of single images, each with a part more."""
-    records = [r for r in dataset.records if len(r.labels) or config.keep_empty]
+    records = usable_records(dataset, config, training=True)
     table = tables.make_table(records, dataset.keypoint_names)
     rows = next(plan.training_rows(table.shapes.numpy(), config, 1, 0, 0))
     rows = tf.data.Dataset.from_tensor_slices(rows[:, 0]).repeat()

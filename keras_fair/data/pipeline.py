@@ -59,7 +59,7 @@ def make_dataset(
     if not training:
         config = views.without_augmentation(config)
     views.check_augmentation(config)
-    records = _usable_records(dataset, config, training)
+    records = usable_records(dataset, config, training)
     table = tables.make_table(records, dataset.keypoint_names)
     shapes = table.shapes.numpy()
     sizes.check_sizes(views.possible_shapes(shapes, config), config)
@@ -104,8 +104,12 @@ def _check_arguments(batch_size: int, start_step: int, shard) -> None:
         )
 
 
-def _usable_records(dataset, config: DataConfig, training: bool) -> list:
-    """Check the records against the config; leave empty images out."""
+def usable_records(dataset, config: DataConfig, training: bool) -> list:
+    """Return the records to use: in training those that teach something.
+
+    Raises:
+        ValueError: records that do not fit the config.
+    """
     if config.with_masks and not dataset.with_masks:
         raise ValueError(
             "Expected a data set that was read with masks, as data.with_masks "
