@@ -6,7 +6,7 @@ import os
 import pytest
 
 from keras_fair import models
-from keras_fair.bin import benchmark
+from keras_fair.bin import latency
 from keras_fair.config import BackboneConfig, PixelConfig
 from keras_fair.data import synthetic
 from keras_fair.serving import litert
@@ -76,7 +76,7 @@ def test_each_model_gets_the_scores_of_its_kind(
     config = getattr(tiny, f"{name}_config")(**CHANGES)
     models.build_model(config).save_to_preset(str(tmp_path))
 
-    row = benchmark.measure(("eager", str(tmp_path), *shapes, 2))
+    row = latency.measure(("eager", str(tmp_path), *shapes, 2))
 
     assert list(row)[5:] == columns
     assert all(math.isfinite(value) for value in row.values())
