@@ -33,6 +33,9 @@ def mosaic(tiles: list) -> dict:
 def paste(scene: dict, source: dict, covered, place) -> dict:
     """Paste a part of one scene onto another.
 
+    An object so thin that it lies between the centres of the pixels is seen
+    nowhere, and left out.
+
     Args:
         scene: what is pasted onto.
         source: a scene, no larger, with only those objects that are pasted.
@@ -46,9 +49,13 @@ def paste(scene: dict, source: dict, covered, place) -> dict:
     pasted = tf.pad(source["image"], tf.concat([padding, [[0, 0]]], 0))
     objects = occlude(scene["objects"], covered)
     top, left = tf.unstack(place)
+    added = shift(source["objects"], top, left)
+    masks = added["masks"]
+    seen = masks * _under_grids(added["boxes"], covered, masks.shape[1])
+    is_seen = tf.reduce_any(seen > 0, [1, 2])
     return {
         "image": tf.where(covered[..., None], pasted, image),
-        "objects": unite([objects, shift(source["objects"], top, left)]),
+        "objects": unite([objects, scenes.select(added, is_seen)]),
         "is_readable": scene["is_readable"] & source["is_readable"],
     }
 
@@ -107,11 +114,12 @@ def occlude(objects: dict, covered) -> dict:
         covered: bool [h, w].
     """
     boxes, masks = objects["boxes"], objects["masks"]
-    visible = masks * _uncovered(boxes, covered, masks.shape[1])
+    visible = masks * _under_grids(boxes, ~covered, masks.shape[1])
     is_hit = tf.reduce_any(visible != masks, [1, 2])
     new_boxes = _shrink(boxes, masks, visible)
-    finer = mask_grids.resample_masks(visible, boxes, new_boxes)
-    finer *= _uncovered(new_boxes, covered, masks.shape[1])
+    # From the whole masks: a cell of theirs may be seen in part.
+    finer = mask_grids.resample_masks(masks, boxes, new_boxes)
+    finer *= _under_grids(new_boxes, ~covered, masks.shape[1])
     is_left = ~is_hit | tf.reduce_any(finer > 0, [1, 2])
     changed = {
         **objects,
@@ -123,12 +131,12 @@ def occlude(objects: dict, covered) -> dict:
     return scenes.select(changed, is_left)
 
 
-def _uncovered(boxes, covered, size: int):
-    """Return uint8 [n, S, S]: the pixel under a grid's centre is seen."""
-    shape = tf.shape(covered, tf.int64)
+def _under_grids(boxes, image, size: int):
+    """Return bool [h, w] under the centres of grids, as uint8 [n, S, S]."""
+    shape = tf.shape(image, tf.int64)
     row, column = mask_grids.grid_pixels(boxes, shape, size)
-    seen = tf.reshape(tf.cast(~covered, tf.uint8), [-1])
-    return tf.gather(seen, row * shape[1] + column)
+    pixels = tf.reshape(tf.cast(image, tf.uint8), [-1])
+    return tf.gather(pixels, row * shape[1] + column)
 
 
 def _shrink(boxes, masks, visible):

@@ -85,6 +85,17 @@ def test_pasted_pixels_and_objects_are_those_of_the_source():
     )
 
 
+def test_object_of_which_no_pixel_is_pasted_is_left_out():
+    boxes = [[1, 1, 3, 4], [4.6, 0, 5.4, 5]]  # the second between centres
+    found = composition.paste(
+        scene((10, 12), 1, objects([])),
+        scene((5, 6), 9, objects(boxes, labels=[8, 9])),
+        covered((5, 6), (1, 1, 3, 4)),
+        tf.constant([4, 5]),
+    )
+    np.testing.assert_array_equal(found["objects"]["labels"], [8])
+
+
 def test_occluded_object_keeps_what_is_left():
     box = [2, 2, 10, 10]  # a cell of its grid is a pixel
     hidden = composition.occlude(
@@ -111,6 +122,17 @@ def test_side_that_is_seen_stays_where_the_mask_does_not_reach_it():
         objects([[2, 2, 10, 10]], mask), covered((12, 12), (0, 8, 12, 12))
     )
     np.testing.assert_array_equal(hidden["boxes"], [[2, 2, 10, 8]])
+
+
+def test_mask_is_hidden_by_pixels_and_not_by_its_old_cells():
+    is_covered = covered((12, 16), (0, 0, 2, 12)) | covered(
+        (12, 16), (5, 0, 6, 12)
+    )
+    hidden = composition.occlude(objects([[0, 2, 16, 10]]), is_covered)
+    np.testing.assert_array_equal(hidden["boxes"], [[2, 2, 16, 10]])
+    # The old cells were two pixels wide, and column 5 hid all of one. The new
+    # centres lie in columns 2, 4, 6, 8, 9, 11, 13 and 15.
+    assert hidden["masks"].numpy().all()
 
 
 def test_vanished_object_is_dropped_and_one_without_a_mask_stays():
