@@ -1,5 +1,7 @@
 """The data set that a config names."""
 
+import dataclasses
+
 from keras_fair import files
 from keras_fair.config import DataConfig, SourceConfig
 from keras_fair.data import class_splits, instances
@@ -45,32 +47,66 @@ def open_dataset(
         return dataset
     if not config.train_sources and not config.val_sources:
         return CocoDataset.from_config(config, split)
-    sources = {
-        "train": config.train_sources
-        or (_coco(config.train_annotations, config.train_images),),
-        "val": config.val_sources
-        or (_coco(config.val_annotations, config.val_images),),
-    }
     dataset = UnionDataset(
-        [_open(source, config, choice) for source in sources[split]],
+        [
+            open_source(source, config, choice)
+            for source in sources_of(config, split)
+        ],
         class_names,
     )
     chosen.among(dataset.class_names)  # refuses unknown names
     return dataset
 
 
-def _coco(annotations: str, images: str) -> SourceConfig:
-    return SourceConfig(annotations=annotations, images=images)
+def sources_of(config: DataConfig, split: str) -> list[SourceConfig]:
+    """Return what a split is made of, shards or one json too.
+
+    Args:
+        config: the data's settings.
+        split: "train" or "val".
+
+    Returns:
+        Sources whose paths have the config's root.
+    """
+    if config.prepared:
+        sources = [
+            SourceConfig("tfds", annotations=config.prepared, split=split)
+        ]
+    else:
+        sources = getattr(config, f"{split}_sources") or [
+            SourceConfig(
+                annotations=getattr(config, f"{split}_annotations"),
+                images=getattr(config, f"{split}_images"),
+            )
+        ]
+    return [
+        dataclasses.replace(
+            source,
+            **{
+                name: files.join(config.root, getattr(source, name))
+                for name in ("annotations", "images", "coco_val")
+            },
+        )
+        for source in sources
+    ]
 
 
-def _open(
-    source: SourceConfig, config: DataConfig, choice: class_splits.MaskChoice
+def open_source(
+    source: SourceConfig,
+    config: DataConfig,
+    choice: class_splits.MaskChoice = instances.EVERY_MASK,
 ) -> instances.InstanceDataset:
-    """Read one source; `max_images` is of each."""
-    annotations, images, coco_val = (
-        files.join(config.root, path)
-        for path in (source.annotations, source.images, source.coco_val)
-    )
+    """Read one source.
+
+    Args:
+        source: its paths are whole.
+        config: what holds for all sources; `max_images` is of each.
+        choice: the objects whose masks are read.
+
+    Raises:
+        FileNotFoundError, ValueError: as the readers'.
+    """
+    annotations, images = source.annotations, source.images
     options = {
         "with_masks": config.with_masks and source.masks,
         "on_bad_record": config.on_bad_record,
@@ -98,7 +134,7 @@ def _open(
             annotations,
             images,
             split=source.split,
-            coco_val=coco_val,
+            coco_val=source.coco_val,
             num_classes=source.num_classes,
             **options,
         )

@@ -46,7 +46,7 @@ class LvisDataset(instances.InstanceDataset):
         images, faults = [], []
         for image in content["images"]:
             try:
-                images.append(self._with_file_name(image))
+                images.append(with_file_name(image, self.images_folder))
             except ValueError as error:
                 faults.append(records.Fault("image", image, error))
         self._frequency_of = {
@@ -75,20 +75,29 @@ class LvisDataset(instances.InstanceDataset):
             category["frequency"] = self._frequency_of.get(category_id, "")
         return coco
 
-    def _with_file_name(self, image) -> dict:
-        """Add the file's name, which version 1 has in the address only."""
-        if not isinstance(image, dict):
-            raise ValueError("expected a dict")
-        if "file_name" in image:
-            return image
-        parts = str(image.get("coco_url")).split("/")[-2:]
-        if len(parts) < 2:
-            raise ValueError(
-                "expected a coco_url that ends in split and file: "
-                f"{image.get('coco_url')!r}"
-            )
-        name = os.path.join(*parts)
-        # COCO's files have other names in each split.
-        if not os.path.isfile(os.path.join(self.images_folder, name)):
-            name = parts[1]
-        return {**image, "file_name": name}
+
+def with_file_name(image, images_folder: str) -> dict:
+    """Add the file's name, which version 1 has in the address only.
+
+    Args:
+        image: COCO's dict.
+        images_folder: of the files.
+
+    Raises:
+        ValueError: it is no dict, or has neither.
+    """
+    if not isinstance(image, dict):
+        raise ValueError("expected a dict")
+    if "file_name" in image:
+        return image
+    parts = str(image.get("coco_url")).split("/")[-2:]
+    if len(parts) < 2:
+        raise ValueError(
+            "expected a coco_url that ends in split and file: "
+            f"{image.get('coco_url')!r}"
+        )
+    name = os.path.join(*parts)
+    # COCO's files have other names in each split.
+    if not os.path.isfile(os.path.join(images_folder, name)):
+        name = parts[1]
+    return {**image, "file_name": name}

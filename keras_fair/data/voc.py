@@ -62,14 +62,10 @@ class VocDataset(instances.InstanceDataset):
 
         Raises:
             FileNotFoundError: there is no such list.
+            ValueError: it is no text.
         """
-        if not os.path.isfile(self.path):
-            raise FileNotFoundError(f"No list of images {self.path}.")
-        with open(self.path, encoding="utf-8") as file:
-            # A list of one class has a second column, whether it is there.
-            names = [line.split()[0] for line in file if line.strip()]
         images, annotations, faults = [], [], []
-        for image_id, name in enumerate(names, start=1):
+        for image_id, name in enumerate(read_list(self.path), start=1):
             try:
                 image, objects = self._image_dicts(name)
             except (ValueError, OSError) as error:
@@ -77,51 +73,111 @@ class VocDataset(instances.InstanceDataset):
                 continue
             images.append({"id": image_id, **image})
             annotations += [{"image_id": image_id, **each} for each in objects]
-        for number, annotation in enumerate(annotations, start=1):
-            annotation["id"] = number
-        categories = [
-            {"id": number, "name": name}
-            for number, name in enumerate(self._names, start=1)
-        ]
-        return records.Content(images, annotations, categories, faults)
+        return make_content(images, annotations, self._names)._replace(
+            faults=faults
+        )
 
     def _image_dicts(self, name: str) -> tuple[dict, list[dict]]:
         """Return COCO's dicts of an image and its objects, without ids."""
-        path = os.path.join(self.folder, "Annotations", f"{name}.xml")
+        path = xml_path(self.folder, name)
         root = read_xml(path)
-        suffix = os.path.splitext(root.findtext("filename", ""))[1]
-        image = {
-            "file_name": name + (suffix or ".jpg"),
-            "height": int(_number(root, "size/height", path)),
-            "width": int(_number(root, "size/width", path)),
-        }
+        image = read_image(root, name, path)
         objects = [
-            self._object_dict(element, f"{name}, object {number}", path)
-            for number, element in enumerate(root.findall("object"), start=1)
+            # What an error calls it.
+            {"source": f"{name}, object {n}", **read_object(element, path)}
+            for n, element in enumerate(root.findall("object"), start=1)
         ]
-        path = os.path.join(self.folder, "SegmentationObject", f"{name}.png")
+        path = png_path(self.folder, name)
         if self.with_masks and os.path.isfile(path):
             _add_masks(objects, path, image)
         return image, objects
 
-    def _object_dict(self, element, source: str, path: str) -> dict:
-        sides = ("xmin", "ymin", "xmax", "ymax")
-        left, top, right, bottom = (
-            _number(element, f"bndbox/{side}", path) for side in sides
-        )
-        name = element.findtext("name", "").strip()
-        if name not in self._names:
-            name = COCO_SPELLING.get(name, name)
-        return {
-            "source": source,  # what an error calls it
-            # An unknown class is refused by its name.
-            "category_id": self._names.index(name) + 1
-            if name in self._names
-            else name,
-            # VOC counts pixels from 1, and the last belongs to the box.
-            "bbox": [left - 1, top - 1, right - left + 1, bottom - top + 1],
-            "iscrowd": int(element.findtext("difficult", "0").strip() == "1"),
-        }
+
+def xml_path(folder: str, name: str) -> str:
+    return os.path.join(folder, "Annotations", f"{name}.xml")
+
+
+def png_path(folder: str, name: str) -> str:
+    return os.path.join(folder, "SegmentationObject", f"{name}.png")
+
+
+def read_list(path: str) -> list[str]:
+    """Return the names that a list of images has.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: it is no text.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"No list of images {path}.")
+    try:
+        with open(path, encoding="utf-8") as file:
+            # A list of one class has a second column, whether it is there.
+            return [line.split()[0] for line in file if line.strip()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 ({error}).") from error
+
+
+def read_image(root, name: str, path: str) -> dict:
+    """Return COCO's dict of an image, without an id.
+
+    Args:
+        root: of the XML.
+        name: of the list.
+        path: of the XML, for messages.
+
+    Raises:
+        ValueError: the size is no number.
+    """
+    suffix = os.path.splitext(root.findtext("filename", ""))[1]
+    return {
+        "file_name": name + (suffix or ".jpg"),
+        "height": int(_number(root, "size/height", path)),
+        "width": int(_number(root, "size/width", path)),
+    }
+
+
+def read_object(element, path: str) -> dict:
+    """Return COCO's dict of an object; its category is the name in the XML.
+
+    Args:
+        element: of the XML.
+        path: of the XML, for messages.
+
+    Raises:
+        ValueError: the box has no four numbers.
+    """
+    left, top, right, bottom = (
+        _number(element, f"bndbox/{side}", path)
+        for side in ("xmin", "ymin", "xmax", "ymax")
+    )
+    return {
+        "category_id": element.findtext("name", "").strip(),
+        # VOC counts pixels from 1, and the last belongs to the box.
+        "bbox": [left - 1, top - 1, right - left + 1, bottom - top + 1],
+        "iscrowd": int(element.findtext("difficult", "0").strip() == "1"),
+    }
+
+
+def make_content(
+    images: list[dict], annotations: list[dict], class_names: Sequence[str]
+) -> records.Content:
+    """Number annotations and categories; the former become those of a class.
+
+    Args:
+        images: COCO's dicts.
+        annotations: COCO's dicts; see `read_object`.
+        class_names: in the order of their labels.
+    """
+    number_of = {name: n for n, name in enumerate(class_names, start=1)}
+    for number, annotation in enumerate(annotations, start=1):
+        name = annotation["category_id"]
+        other = COCO_SPELLING.get(name, name)
+        # An unknown class is refused by its name.
+        category = number_of.get(name, number_of.get(other, name))
+        annotation.update(id=number, category_id=category)
+    categories = [{"id": n, "name": name} for name, n in number_of.items()]
+    return records.Content(images, annotations, categories)
 
 
 def read_xml(path: str) -> ElementTree.Element:
@@ -166,7 +222,7 @@ def _number(element, place: str, path: str) -> float:
 
 def _add_masks(objects: list[dict], path: str, image: dict) -> None:
     """Give each object the pixels that the PNG has of its number."""
-    numbers = _read_png(path)
+    numbers = read_png(path)
     shape = (image["height"], image["width"])
     if numbers.shape != shape:
         raise ValueError(
@@ -179,15 +235,26 @@ def _add_masks(objects: list[dict], path: str, image: dict) -> None:
             f"{path} shows an object {largest}; the XML has {len(objects)}"
         )
     for number, each in enumerate(objects, start=1):
-        mask = np.asfortranarray(numbers == number, np.uint8)
-        if mask.any():
-            rle = coco_mask.encode(mask)
-            counts = rle["counts"].decode("ascii")
-            each["segmentation"] = {"size": list(shape), "counts": counts}
+        set_mask(each, numbers == number)
 
 
-def _read_png(path: str):
-    """Return uint8 [h, w]: the palette's indices, not its colours."""
+def set_mask(annotation: dict, mask) -> None:
+    """Give COCO's dict a mask, bool [h, w], unless that is empty."""
+    if mask.any():
+        rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+        counts = rle["counts"].decode("ascii")
+        annotation["segmentation"] = {
+            "size": list(mask.shape),
+            "counts": counts,
+        }
+
+
+def read_png(path: str):
+    """Return uint8 [h, w]: the palette's indices, not its colours.
+
+    Raises:
+        ValueError: it is no readable image, or one of colours.
+    """
     try:
         with Image.open(path) as image:
             if image.mode not in ("P", "L"):

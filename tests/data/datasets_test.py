@@ -6,7 +6,7 @@ import pytest
 from keras_fair.config import DataConfig, SourceConfig
 from keras_fair.data import datasets, pipeline
 from keras_fair.data.class_splits import VOC_CLASSES
-from tests.data import visual_genome_test, voc_test
+from tests.data import visual_genome_test, voc_files
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def config(coco_files, tmp_path):
     """COCO's masks beside boxes of VOC and of Visual Genome."""
     coco_files.write()
     (tmp_path / "voc").mkdir()
-    voc_test.Folder(tmp_path / "voc")
+    voc_files.Folder(tmp_path / "voc")
     (tmp_path / "vg").mkdir()
     visual_genome_test.Folder(tmp_path / "vg").read()
     return DataConfig(
