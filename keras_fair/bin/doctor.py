@@ -1,12 +1,16 @@
-"""Find what is wrong with a data set in COCO's format, before training.
+"""Find what is wrong with a data set before training.
 
-    python -m keras_fair.bin.doctor --annotations=instances.json \
-        --images=photos --report=/tmp/report
+    python -m keras_fair.bin.doctor /data/coco --report=/tmp/report
+    python -m keras_fair.bin.doctor /data/VOC2012
+    python -m keras_fair.bin.doctor instances.json --images=photos
 
-Prints each fault with its count and examples; --report writes `doctor.json`
-and the page `doctor.html` with pictures of the worst. With --config also the
-share of boxes that its anchors cover, their levels, and the memory of a step;
-the data set is then the config's own unless it is given:
+DATASET is a json of COCO's or LVIS's format, a folder with one or more of
+them (annotations/instances_*.json), or a folder of Pascal VOC. Prints each
+fault with its count and examples; --report writes `doctor.json` and the page
+`doctor.html` with pictures of the worst, of several data sets a folder each.
+With --config also the share of boxes that its anchors cover, their levels, and
+the memory of a step; the data sets are then the config's own unless one is
+given, files of any format, shards and all sources of a union:
 
     python -m keras_fair.bin.doctor --config=mask_rcnn_r50_fpn_1x_coco \
         --set data.root=/data/coco --split=val
@@ -21,9 +25,20 @@ import keras
 from absl import app, flags
 
 from keras_fair.bin import experiments
-from keras_fair.doctor import coverage, examination, memory, page, tables
+from keras_fair.config import SourceConfig
+from keras_fair.data import datasets
+from keras_fair.doctor import (
+    coverage,
+    examination,
+    memory,
+    page,
+    sources,
+    tables,
+)
 
-ANNOTATIONS = flags.DEFINE_string("annotations", None, "Json of the data set.")
+ANNOTATIONS = flags.DEFINE_string(
+    "annotations", None, "Json of the data set, in the place of DATASET."
+)
 IMAGES = flags.DEFINE_string("images", None, "Folder of the image files.")
 SPLIT = flags.DEFINE_enum(
     "split", "train", ["train", "val"], "Of the config's own data set."
@@ -33,29 +48,30 @@ REPORT = flags.DEFINE_string("report", None, "Folder for the report's files.")
 WRONG_USAGE = 2  # exit status; that of errors is 1
 
 
-def paths(config) -> tuple[str, str]:
-    """Return the annotation file and image folder that the flags name.
+def choose(arguments: list[str], config) -> list[SourceConfig]:
+    """Return the data sets that the command line names.
 
     Args:
+        arguments: DATASET, or none.
         config: the data's settings, or None.
     """
-    if ANNOTATIONS.value and IMAGES.value:
-        return ANNOTATIONS.value, IMAGES.value
-    if ANNOTATIONS.value or IMAGES.value or not config:
+    given = [*arguments, *filter(None, [ANNOTATIONS.value])]
+    if len(given) == 1 and IMAGES.value and not os.path.isdir(given[0]):
+        return [SourceConfig(sources.JSON, given[0], IMAGES.value)]
+    if len(arguments) == len(given) == 1 and not IMAGES.value:
+        if os.path.isfile(arguments[0]):
+            raise app.UsageError("Give --images of the json.", WRONG_USAGE)
+        try:
+            return sources.of_path(arguments[0])
+        except ValueError as error:
+            raise app.UsageError(str(error), WRONG_USAGE) from error
+    if given or IMAGES.value or not config:
         raise app.UsageError(
-            "Give --annotations and --images, or --config.", WRONG_USAGE
-        )
-    if config.prepared or getattr(config, f"{SPLIT.value}_sources"):
-        raise app.UsageError(
-            "The config has shards (data.prepared) or unites several data "
-            "sets. Examine each json that they come from: give --annotations "
-            "and --images.",
+            "Give one DATASET, a json with --images or a folder without; or "
+            "--config.",
             WRONG_USAGE,
         )
-    return tuple(
-        os.path.join(config.root, getattr(config, f"{SPLIT.value}_{part}"))
-        for part in ("annotations", "images")
-    )
+    return datasets.sources_of(config, SPLIT.value)
 
 
 def progress_bar():
@@ -72,25 +88,53 @@ def progress_bar():
     return show
 
 
-def main(_) -> int:
+def examine(chosen: list[SourceConfig]) -> list[examination.Examination]:
+    """Examine one data set after the other."""
+    examinations = []
+    for number, source in enumerate(chosen, start=1):
+        if len(chosen) > 1:
+            show(f"\n{number} of {len(chosen)}: {sources.name_of(source)}")
+        found = examination.examine_source(source, progress_bar())
+        examinations.append(found)
+    return examinations
+
+
+def show(text: str) -> None:
+    """Print text; what a terminal cannot show must not stop the program."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def report_folder(number: int, found: examination.Examination) -> str:
+    """Return the folder of one of several reports: "2-VOC2012"."""
+    name = os.path.basename(os.path.normpath(found.source.annotations))
+    name = name.removesuffix(".json")
+    return os.path.join(REPORT.value, f"{number}-{name}")
+
+
+def main(arguments) -> int:
     experiment = None
     if experiments.CONFIG.value:
         experiment = experiments.load(experiments.CONFIG.value)
-    found = examination.examine(
-        *paths(experiment and experiment.data), progress_bar()
-    )
+    chosen = choose(arguments[1:], experiment and experiment.data)
+    examinations = examine(chosen)
     covered, needed = [], None
     if experiment:
-        covered = coverage.check(found.survey, experiment, found.findings)
+        coverage.check_together(examinations, experiment)
         needed = memory.estimate(experiment)
-    text = tables.as_text(found, covered, needed)
-    # What a terminal cannot show must not stop the program.
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
-    if REPORT.value:
-        path = page.write(REPORT.value, found, covered, needed)
-        print(f"The report is {path}.")
-    return int(found.findings.num("error") > 0)
+    for number, found in enumerate(examinations, start=1):
+        if experiment:
+            covered = coverage.check(found.survey, experiment, found.findings)
+        if len(chosen) > 1:
+            show(f"\n{number} of {len(chosen)}: {found.annotations}")
+        show(tables.as_text(found, covered, needed))
+        if REPORT.value:
+            folder = REPORT.value
+            if len(chosen) > 1:
+                folder = report_folder(number, found)
+            path = page.write(folder, found, covered, needed)
+            show(f"The report is {path}.")
+    return int(any(each.findings.num("error") for each in examinations))
 
 
 def run() -> None:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_fair.config import DataConfig, Experiment, ProposerConfig
+from keras_fair.data import annotations as checks
 from keras_fair.data import sizes
 from keras_fair.doctor import boxes as box_checks
+from keras_fair.doctor import examination
 from keras_fair.doctor import survey as survey_lib
 from keras_fair.models import pyramid_anchors
 from keras_fair.ops import roi_align
@@ -41,7 +43,7 @@ def check(
         experiment: the config.
         findings: faults are added to it.
     """
-    _check_settings(survey, experiment, findings)
+    _check_counts(survey, experiment.data, findings)
     objects = [o for o in survey.trained() if survey.images[o.image].shape]
     boxes, canvases = _resized(objects, survey, experiment.data)
     is_homeless = (canvases == 0).any(1)
@@ -83,17 +85,38 @@ def _summary(
     return Coverage(name, len(chosen), is_covered, levels)
 
 
-def _check_settings(survey, experiment: Experiment, findings) -> None:
-    model, data = experiment.model, experiment.data
-    count = len(survey.categories)
-    if not isinstance(model, ProposerConfig) and model.num_classes != count:
-        findings.add(
-            "config-classes", f"{model.num_classes} classes, the data {count}"
+def check_together(
+    examinations: list[examination.Examination], experiment: Experiment
+) -> None:
+    """Compare the data sets that a config unites with its model.
+
+    Args:
+        examinations: of the data sets; faults are added to each.
+        experiment: the config.
+    """
+    model, names, has_masks = experiment.model, [], False
+    for found in examinations:
+        own = found.survey.categories.values()
+        others = dict(found.source.class_map)
+        try:
+            checks.check_class_map(others, own, found.annotations)
+        except ValueError as error:
+            found.findings.add("source-refused", str(error))
+        names += [others.get(name, name) for name in own]
+        has_masks |= found.source.masks and any(
+            each.has_mask for each in found.survey.trained()
         )
-    trained = survey.trained()
-    if data.with_masks and not any(each.has_mask for each in trained):
-        findings.add("config-masks")
-    images = [each.image for each in trained]
+    count = len(set(names) if len(examinations) > 1 else names)
+    for found in examinations:
+        if not isinstance(model, ProposerConfig) and model.num_classes != count:
+            detail = f"{model.num_classes} classes, the data {count}"
+            found.findings.add("config-classes", detail)
+        if experiment.data.with_masks and not has_masks:
+            found.findings.add("config-masks")
+
+
+def _check_counts(survey, data: DataConfig, findings) -> None:
+    images = [each.image for each in survey.trained()]
     numbers, counts = np.unique(np.array(images, np.int64), return_counts=True)
     for number in numbers[counts > data.max_objects].tolist():
         name = survey.images[number].name

@@ -1,12 +1,16 @@
-"""Examine a data set of COCO's format as a whole."""
+"""Examine a data set as a whole."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
+from keras_fair.config import SourceConfig
 from keras_fair.doctor import findings as findings_lib
-from keras_fair.doctor import image_files, objects, reading, records
+from keras_fair.doctor import image_files, objects, records, sources, voc
 from keras_fair.doctor import survey as survey_lib
+
+# What is a fault in COCO's json alone: others have no such keys and ids.
+COCO_ALONE = ("area-missing", "crowd-missing", "category-ids-dense")
 
 
 class ClassCount(NamedTuple):
@@ -25,16 +29,24 @@ class Examination:
     """All that was found in a data set.
 
     Attributes:
-        annotations: path of its json.
-        images: folder of its images.
+        source: the data set.
         survey: what could be understood.
         findings: what is wrong.
     """
 
-    annotations: str
-    images: str
+    source: SourceConfig
     survey: survey_lib.Survey
     findings: findings_lib.Findings
+
+    @property
+    def annotations(self) -> str:
+        """The path of the annotations, with the split where there is one."""
+        return sources.name_of(self.source)
+
+    @property
+    def images(self) -> str:
+        """The folder of the image files, or of the shards."""
+        return sources.images_folder(self.source)
 
     def classes(self) -> list[ClassCount]:
         """Return the counts of each class, in the order of the ids."""
@@ -59,16 +71,30 @@ def examine(
     images: str,
     progress: Callable = lambda num_done, num_all: None,
 ) -> Examination:
+    """Examine a json of COCO's or LVIS's format; see `examine_source`.
+
+    Args:
+        annotations: path of the json.
+        images: folder of the image files.
+        progress: see `examine_source`.
+    """
+    source = SourceConfig(sources.JSON, annotations, images)
+    return examine_source(source, progress)
+
+
+def examine_source(
+    source: SourceConfig,
+    progress: Callable = lambda num_done, num_all: None,
+) -> Examination:
     """Read a data set and find its faults; no fault stops this.
 
     Args:
-        annotations: path of a json of COCO's format.
-        images: folder of the image files.
+        source: its paths are whole; see `sources` for what it may also be.
         progress: is called with the number of image files read and of all.
     """
     survey, findings = survey_lib.Survey(), findings_lib.Findings()
-    examination = Examination(annotations, images, survey, findings)
-    content = reading.read(annotations, findings)
+    examination = Examination(source, survey, findings)
+    content = sources.read(source, findings)
     if content is None:
         return examination
     records.check_categories(content.categories, survey, findings)
@@ -82,5 +108,10 @@ def examine(
     ]
     if empty:
         findings.add("image-without-objects", image=empty[0], count=len(empty))
-    image_files.check(survey, images, findings, progress)
+    image_files.check(survey, examination.images, findings, progress)
+    if source.kind not in (sources.JSON, "coco"):
+        for code in COCO_ALONE:
+            del findings.counts[code]
+        if source.split != voc.WHOLE:  # the folder is that of all splits
+            del findings.counts["image-unlisted"]
     return examination

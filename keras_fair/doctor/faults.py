@@ -38,6 +38,29 @@ FAULTS = {
         NOTE,
         "Ids that are strings: training numbers them, and so do its results.",
     ),
+    "source-refused": (ERROR, "Training cannot read this data set at all."),
+    # Pascal VOC's files.
+    "list-broken": (ERROR, "A list of images is missing, or no UTF-8 text."),
+    "xml-missing": (ERROR, "An image of a list has no XML in Annotations."),
+    "xml-broken": (ERROR, "A file in Annotations is not plain XML."),
+    "xml-box": (
+        ERROR,
+        "An object needs a bndbox with numbers as xmin, ymin, xmax and ymax.",
+    ),
+    "png-broken": (
+        ERROR,
+        "A PNG in SegmentationObject is no readable image of object numbers.",
+    ),
+    "png-size": (ERROR, "The PNG has another size than the XML says."),
+    "png-unknown-object": (
+        ERROR,
+        "The PNG shows an object of a number that the XML does not have.",
+    ),
+    "png-without-object": (
+        WARNING,
+        "The PNG shows fewer objects than the XML has: are its numbers those "
+        "of the XML's order?",
+    ),
     # Categories.
     "category-id": (ERROR, "A category needs an integer id."),
     "category-twice": (ERROR, "Two categories have the same id."),

@@ -14,6 +14,7 @@ class Example(NamedTuple):
     image: str = ""  # file name, or the image's id where it has none
     annotation: object = None  # its id
     detail: str = ""  # the values that are wrong
+    called: str = ""  # what its file calls the annotation, if not by the id
 
 
 class Finding(NamedTuple):
@@ -37,10 +38,12 @@ class Findings:
 
     Attributes:
         counts: Counter of the codes.
+        called: {annotation id: what its file calls it, if not by the id}.
     """
 
     def __init__(self):
         self.counts = collections.Counter()
+        self.called = {}
         self._examples = collections.defaultdict(list)
 
     def add(
@@ -66,7 +69,10 @@ class Findings:
         self.counts[code] += count
         examples = self._examples[code]
         if len(examples) < MAX_EXAMPLES:
-            examples.append(Example(str(image), annotation, detail))
+            called = ""
+            if isinstance(annotation, int):
+                called = self.called.get(annotation, "")
+            examples.append(Example(str(image), annotation, detail, called))
 
     def listed(self) -> list[Finding]:
         """Return the findings, errors first, in the order of FAULTS."""

@@ -2,8 +2,10 @@
 
 import collections
 import hashlib
+import io
 import os
 import pathlib
+import re
 from collections.abc import Callable, Iterable
 from concurrent import futures
 from typing import NamedTuple
@@ -11,7 +13,8 @@ from typing import NamedTuple
 import tensorflow as tf
 from PIL import ExifTags, Image
 
-from keras_fair.data import exports, transforms
+from keras_fair import files
+from keras_fair.data import exports, file_parts, transforms
 from keras_fair.data import image_files as data_files
 from keras_fair.doctor import findings as findings_lib
 from keras_fair.doctor import survey as survey_lib
@@ -39,17 +42,34 @@ def _decoded_shape(path):
 
 def read(path: str, decoded_shape: Callable = _decoded_shape) -> File:
     """Read a file with the decoder that training has."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha1").digest()
+    content = file_parts.read(path)
+    digest = hashlib.sha1(content).digest()
     decoded = tuple(decoded_shape(tf.constant(path)).numpy().tolist())
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(content)) as image:
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
             header = (image.format, orientation, image.mode)
     # Pillow raises whatever it likes on damaged headers.
     except Exception:
         header = ("", 1, "")
-    return File(os.path.getsize(path), digest, decoded, *header)
+    return File(len(content), digest, decoded, *header)
+
+
+def find(folder: str, name: str) -> str:
+    """Return the path of an image file, or of the part of a shard.
+
+    Args:
+        folder: of the files.
+        name: of the record.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    shard, _, part = name.rpartition("#bytes=")
+    if ".tfrecord" in shard and re.fullmatch(r"\d+-\d+", part):
+        if files.system(folder).exists(files.join(folder, shard)):
+            return files.join(folder, name)
+    return exports.find_image(folder, name)
 
 
 def check(
@@ -66,7 +86,7 @@ def check(
         findings: faults are added to it.
         progress: is called with the images done and all.
     """
-    if not os.path.isdir(folder):
+    if not files.system(folder).isdir(folder):
         findings.add("image-folder", folder)
         return
     listed = _listed(folder)
@@ -75,7 +95,7 @@ def check(
     for image in survey.images.values():
         try:
             if image.has_name:
-                path = exports.find_image(folder, image.name)
+                path = find(folder, image.name)
                 present.append((image, path))
         except FileNotFoundError:
             hint = _hint(image.name, similar)

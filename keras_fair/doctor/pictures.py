@@ -1,13 +1,13 @@
 """Draw the faults that can be seen."""
 
-import os
+import io
 import warnings
 
 import numpy as np
 from PIL import Image
 
-from keras_fair.data import exports, rle
-from keras_fair.doctor import examination, masks
+from keras_fair.data import file_parts, rle
+from keras_fair.doctor import examination, image_files, masks
 from keras_fair.doctor import findings as findings_lib
 from keras_fair.doctor import survey as survey_lib
 from keras_fair.visualization import draw_detections
@@ -75,15 +75,13 @@ def _window(boxes, size: tuple):
 def _open(folder: str, name: str) -> Image.Image | None:
     """Return the image as training sees it: without its EXIF rotation."""
     try:
-        path = exports.find_image(folder, name)
-        if os.path.isfile(path):
-            with warnings.catch_warnings(), Image.open(path) as image:
-                warnings.simplefilter("ignore")  # of decompression bombs
-                return image.convert("RGB")
+        content = io.BytesIO(file_parts.read(image_files.find(folder, name)))
+        with warnings.catch_warnings(), Image.open(content) as image:
+            warnings.simplefilter("ignore")  # of decompression bombs
+            return image.convert("RGB")
     # Pillow raises whatever it likes on damaged files.
     except Exception:
         return None
-    return None
 
 
 def _find(found, example: findings_lib.Example) -> dict | None:

@@ -141,7 +141,7 @@ def where(place) -> str:
     """Return an example in words."""
     parts = [place.image]
     if place.annotation is not None:
-        parts.append(f"annotation {place.annotation}")
+        parts.append(place.called or f"annotation {place.annotation}")
     return ": ".join(
         part for part in (", ".join(filter(None, parts)), place.detail) if part
     )

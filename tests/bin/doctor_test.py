@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.doctor import broken_datasets
+from tests import shared
+from tests.doctor import broken_datasets, broken_voc
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -64,12 +65,85 @@ def test_errors_end_with_1(files):
     assert "Traceback" not in output
 
 
+def test_shards_that_are_not_there_are_an_error(tmp_path):
+    status, output = run(
+        "--config=tiny_synthetic", f"--set=data.prepared={tmp_path}"
+    )
+    assert status == 1, output
+    assert "ERROR source-refused (1)" in output
+    assert f"{tmp_path} (train): 0 images" in output
+
+
+UNION = """
+from keras_fair.config import (
+    BackboneConfig,
+    DataConfig,
+    Experiment,
+    RetinaNetConfig,
+    SourceConfig,
+)
+
+
+def get_config():
+    sources = (
+        SourceConfig(annotations="instances.json", images="images"),
+        SourceConfig("voc", annotations="voc", split="Main/train"),
+    )
+    return Experiment(
+        model=RetinaNetConfig(
+            num_classes=20, backbone=BackboneConfig(name="resnet18")
+        ),
+        data=DataConfig(train_sources=sources),
+    )
+"""
+
+
+def test_each_source_of_a_union_has_a_report(files, tmp_path):
+    files.write()
+    broken_voc.Folder(tmp_path / "voc")
+    (tmp_path / "union.py").write_text(UNION)
+    arguments = (
+        f"--config={tmp_path / 'union.py'}",
+        f"--set=data.root={tmp_path}",
+        f"--report={tmp_path / 'report'}",
+    )
+    status, output = run(*arguments)
+    assert status == 0, output
+    assert f"2 of 2: {tmp_path / 'voc'} (Main/train)" in output
+    assert output.count("0 kinds of error") == 2
+    for name in ("1-instances", "2-voc"):
+        assert (tmp_path / "report" / name / "doctor.html").is_file()
+    (tmp_path / "voc/Annotations/2007_000039.xml").unlink()
+    status, output = run(*arguments)
+    assert status == 1, output
+    assert "ERROR xml-missing (1)" in output
+
+
+def test_a_folder_of_voc_is_examined(tmp_path):
+    broken_voc.Folder(tmp_path)
+    status, output = run(str(tmp_path))
+    assert status == 0, output
+    assert f"{tmp_path}: 3 images, 4 objects, 20 categories; 0" in output
+
+
+def test_a_folder_of_coco_is_examined():
+    status, output = run(str(shared.coco_tiny()))
+    assert status == 0, output
+    assert "1 of 2: " in output
+    assert "instances_val2017.json: 80 images, 815 objects" in output
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--images=photos"],
         ["--no_such_flag"],
-        ["--config=tiny_synthetic", "--set=data.prepared=shards"],
+        [],
+        ["instances.json"],
+        ["one", "two"],
+        ["one", "--annotations=two"],
+        [".", "--images=photos"],
+        ["/no/such/folder"],
     ],
 )
 def test_wrong_usage_ends_with_2(arguments):

@@ -5,31 +5,26 @@ import shutil
 from typing import NamedTuple
 
 import pytest
-import tensorflow as tf
 
-from keras_fair.config import DataConfig
-from keras_fair.data import pipeline
 from keras_fair.data.coco import CocoDataset
 from keras_fair.doctor import examination, faults, page, tables
-from tests.doctor import broken_datasets
+from tests.doctor import broken_datasets, broken_voc, training
 
-# Of the doctor's further faults, only a config shows some and no variant the
-# last: it is for what a strict reader may refuse one day.
+# Of the doctor's further faults, only a config or shards show some and no
+# variant the last: it is for what a strict reader may refuse one day.
 WITHOUT_VARIANT = {
     "config-classes",
     "config-canvas",
     "config-objects",
     "config-masks",
     "anchor-missed",
+    "source-refused",
     "refused",
 }
 # Errors that training accepts, as it reads one object after the other.
 ACCEPTED = {
     "boxes-normalised": "each is a good box; they are wrong together",
 }
-CONFIG = DataConfig(
-    short_sides=(64,), max_long_side=64, canvases=((64, 64),), max_objects=8
-)
 
 
 class Outcome(NamedTuple):
@@ -72,30 +67,17 @@ def severity(name: str) -> str:
 
 
 def train(annotations: str, folder: str, on_bad_record: str, decodes: bool):
-    """Read for training; return what it did, or an error of a wrong kind.
-
-    Args:
-        decodes: also read the image files, where all records are good.
-    """
-    try:
-        dataset = CocoDataset(
+    return training.attempt(
+        lambda: CocoDataset(
             annotations,
             folder,
             with_masks=True,
             with_keypoints=True,
             on_bad_record=on_bad_record,
-        )
-        if decodes and not dataset.skipped:
-            batches = pipeline.make_dataset(
-                dataset, CONFIG, batch_size=len(dataset.records), training=True
-            )
-            next(iter(batches))  # an epoch
-        return "skipped" if dataset.skipped else "accepted"
-    except (ValueError, OSError, tf.errors.InvalidArgumentError) as error:
-        is_named = annotations in str(error) or folder in str(error)
-        return "refused" if is_named else error
-    except Exception as error:
-        return error
+        ),
+        (annotations, folder),
+        decodes,
+    )
 
 
 def test_the_good_data_set_has_no_fault(files):
@@ -109,7 +91,8 @@ def test_more_than_two_hundred_variants_show_every_fault():
     # No name hides another's variant.
     groups = broken_datasets.GROUPS.values()
     assert len(broken_datasets.VARIANTS) == sum(map(len, groups))
-    codes = {each.code for each in broken_datasets.VARIANTS.values()}
+    variants = [*broken_datasets.VARIANTS.values(), *broken_voc.VARIANTS]
+    codes = {each.code for each in variants}
     assert codes | WITHOUT_VARIANT == set(faults.FAULTS)
 
 
@@ -126,12 +109,12 @@ def test_the_doctor_names_the_fault(name, outcomes):
 @pytest.mark.parametrize("name", broken_datasets.VARIANTS)
 def test_training_reads_refuses_or_skips(name, outcomes):
     """No error but one that names the file, and none that is no error here."""
-    found, training = outcomes[name]
-    if training["error"] == "refused":
+    found, done = outcomes[name]
+    if done["error"] == "refused":
         assert found.findings.num(faults.ERROR)
-        assert training["skip"] in ("refused", "skipped")
+        assert done["skip"] in ("refused", "skipped")
     else:
-        assert training == {"error": "accepted", "skip": "accepted"}
+        assert done == {"error": "accepted", "skip": "accepted"}
 
 
 @pytest.mark.parametrize(

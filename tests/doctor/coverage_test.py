@@ -16,7 +16,7 @@ from keras_fair.config import (
     RetinaNetConfig,
     RPNConfig,
 )
-from keras_fair.doctor import coverage
+from keras_fair.doctor import coverage, examination
 from keras_fair.models import pyramid_anchors
 from keras_fair.ops import boxes as box_ops
 
@@ -75,6 +75,7 @@ def check(examined, model=None, **changes):
         model=model or RetinaNetConfig(num_classes=3),
         data=dataclasses.replace(DATA, **changes),
     )
+    coverage.check_together([examined], experiment)
     rows = coverage.check(examined.survey, experiment, examined.findings)
     return rows, examined.findings.counts
 
@@ -139,6 +140,38 @@ def test_masks_to_train_have_to_be_there(examined):
     for each in examined.survey.objects:
         each.has_mask = False
     assert check(examined, with_masks=True)[1]["config-masks"] == 1
+
+
+def two_sources(examined, files, masks: bool):
+    """Return the good data set and one of other classes, without masks."""
+    for category in files.content["categories"]:
+        category["name"] += "fish"
+    for each in files.content["annotations"]:
+        each["segmentation"] = None
+    other = examination.examine(*files.write())
+    other.source = dataclasses.replace(
+        other.source, class_map=(("catfish", "cat"), ("dogfish", "dog"))
+    )
+    examined.source = dataclasses.replace(examined.source, masks=masks)
+    return [examined, other]
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_sources_together_have_classes_and_masks(examined, files, masks):
+    model = RetinaNetConfig(num_classes=4)  # the fourth is the birdfish
+    data = dataclasses.replace(DATA, with_masks=True)
+    united = two_sources(examined, files, masks)
+    coverage.check_together(united, Experiment(model=model, data=data))
+    for found in united:
+        assert not found.findings.counts["config-classes"]
+        assert found.findings.counts["config-masks"] == (not masks)
+
+
+def test_a_class_map_of_no_class_is_an_error(examined):
+    examined.source = dataclasses.replace(
+        examined.source, class_map=(("cow", "cattle"),)
+    )
+    assert check(examined)[1]["source-refused"] == 1
 
 
 def test_a_data_set_without_objects_is_covered_by_nothing(examined):

@@ -16,6 +16,16 @@ def test_faults_are_counted_and_five_are_kept():
     assert finding.examples[0].image == "a.jpg"
 
 
+def test_an_annotation_may_be_called_by_another_name_than_its_id():
+    found = findings.Findings()
+    found.called[1] = "object 1"
+    for annotation in (1, 2, None, [3]):
+        found.add("box-thin", annotation=annotation)
+    (finding,) = found.listed()
+    names = [each.called for each in finding.examples]
+    assert names == ["object 1", "", "", ""]
+
+
 def test_errors_come_first_then_the_order_of_the_faults():
     found = findings.Findings()
     for code in ("crowd-missing", "box-thin", "rle-sum", "json-empty"):

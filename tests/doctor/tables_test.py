@@ -59,6 +59,8 @@ def test_a_place_that_json_cannot_hold_is_text(examined):
 def test_places_are_words():
     place = findings.Example("a.jpg", 7, "[1, 2]")
     assert tables.where(place) == "a.jpg, annotation 7: [1, 2]"
+    place = findings.Example("a.jpg", 7, "cut", "object 2")
+    assert tables.where(place) == "a.jpg, object 2: cut"
     assert tables.where(findings.Example("a.jpg")) == "a.jpg"
     assert tables.where(findings.Example(detail="cut")) == "cut"
     assert tables.where(findings.Example()) == ""
