@@ -49,6 +49,26 @@ def system(path: str | os.PathLike):
     return tf.io.gfile
 
 
+def is_file(path: str, listings: dict | None = None) -> bool:
+    """Say if there is such a file.
+
+    Args:
+        path: of a file, not of a folder.
+        listings: {} for many questions in a row; it keeps the names in each
+            remote folder, which is then asked once, not for every file.
+    """
+    if not is_remote(path):
+        return os.path.isfile(path)
+    remote = system(path)
+    if listings is None:
+        return remote.exists(path) and not remote.isdir(path)
+    folder, name = os.path.split(path)
+    if folder not in listings:
+        there = remote.listdir(folder) if remote.isdir(folder) else ()
+        listings[folder] = frozenset(there)
+    return name in listings[folder]
+
+
 def remove(path: str | os.PathLike) -> None:
     """Remove a file, or find that somebody else has done so."""
     try:

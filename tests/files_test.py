@@ -88,3 +88,18 @@ def test_a_remote_path_without_tensorflow_is_explained(monkeypatch):
     message = "Expected a local path, or TensorFlow to reach gs://a/b"
     with pytest.raises(ModuleNotFoundError, match=message):
         files.system("gs://a/b")
+
+
+def test_many_questions_ask_a_remote_folder_once(tmp_path, remote):
+    path = files.join(remote, "a.json")
+    files.write_json(path, {})
+    missing = files.join(remote, "missing/a.json")
+    listings = {}
+    for known in (None, listings):
+        assert files.is_file(path, known)
+        assert not files.is_file(path + "x", known)
+        assert not files.is_file(missing, known)
+    files.remove(path)
+    assert not files.is_file(path)
+    assert files.is_file(path, listings)
+    assert not files.is_file(str(tmp_path), listings)

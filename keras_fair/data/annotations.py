@@ -4,9 +4,11 @@ Each raises ValueError with what is wrong; instances.py adds file and id.
 """
 
 import json
-import os
 
 import numpy as np
+
+from keras_fair import files
+from keras_fair.data import file_parts
 
 # Boxes may stick out of the image by so many pixels and are clipped: tools
 # that count pixels from 1 or round up are off by one at either end. COCO
@@ -25,11 +27,10 @@ def read_json(path: str) -> dict:
         FileNotFoundError: there is none.
         ValueError: it is truncated, or without COCO's three lists.
     """
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise FileNotFoundError(f"No annotation file {path}.")
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
+        content = json.loads(file_parts.read(path).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not complete JSON ({error}). Download or write it "

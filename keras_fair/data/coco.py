@@ -1,7 +1,6 @@
 """COCO's instance annotations: one json and a folder of images."""
 
-import os
-
+from keras_fair import files
 from keras_fair.config import DataConfig
 from keras_fair.data import annotations as checks
 from keras_fair.data import class_splits, exports, instances, records
@@ -34,8 +33,8 @@ class CocoDataset(instances.InstanceDataset):
             )
         chosen = class_splits.MaskChoice(config.mask_classes, config.mask_rate)
         dataset = cls(
-            os.path.join(config.root, getattr(config, f"{split}_annotations")),
-            os.path.join(config.root, getattr(config, f"{split}_images")),
+            files.join(config.root, getattr(config, f"{split}_annotations")),
+            files.join(config.root, getattr(config, f"{split}_images")),
             with_masks=config.with_masks,
             with_keypoints=config.with_keypoints,
             on_bad_record=config.on_bad_record,

@@ -5,7 +5,9 @@ another system. Needs no TensorFlow.
 """
 
 import os
+from collections.abc import Callable
 
+from keras_fair import files
 from keras_fair.data import records
 
 
@@ -35,7 +37,11 @@ def with_integer_ids(content: records.Content) -> records.Content:
     )
 
 
-def find_image(folder: str, file_name: str) -> str:
+def find_image(
+    folder: str,
+    file_name: str,
+    is_file: Callable[[str], bool] = files.is_file,
+) -> str:
     """Return the path of an image file.
 
     It lies in the folder under its name. Where it does not, backslashes are
@@ -46,19 +52,20 @@ def find_image(folder: str, file_name: str) -> str:
     Args:
         folder: of the images.
         file_name: of the annotations; an absolute path may lie elsewhere.
+        is_file: says of a path if it is there.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
-    path = os.path.join(folder, file_name)
-    if os.path.isfile(path):
+    path = files.join(folder, file_name)
+    if is_file(path):
         return path
     parts = file_name.replace("\\", "/").split("/")
     own_name = os.path.basename(os.path.normpath(folder))
     starts = [i + 1 for i, part in enumerate(parts) if part == own_name]
     for start in (0, *starts):
         other = os.path.join(folder, *parts[start:])
-        if os.path.isfile(other):
+        if is_file(other):
             return other
     raise FileNotFoundError(f"no image file {path}")
 

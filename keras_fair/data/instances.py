@@ -102,6 +102,7 @@ class InstanceDataset(SkippedRecords):
         self.mask_choice = mask_choice
         self.num_empty_masks = 0
         self._bad_annotations = set()  # positions in the source's list
+        self._listings = {}  # of remote folders
         content = self.read_content()
         if not files.system(images).isdir(images):
             raise FileNotFoundError(
@@ -123,6 +124,10 @@ class InstanceDataset(SkippedRecords):
     def read_content(self) -> records.Content:
         """Read the source; a subclass says how."""
         raise NotImplementedError
+
+    def is_file(self, path: str) -> bool:
+        """Say if one of many files is there; see files.py."""
+        return files.is_file(path, self._listings)
 
     def to_coco(self) -> pycoco.COCO:
         """Return pycocotools' object of these records.
@@ -195,7 +200,9 @@ class InstanceDataset(SkippedRecords):
                 self._refuse("image", image, fault)
 
     def _empty_record(self, image: dict) -> records.Record:
-        path = exports.find_image(self.images_folder, image["file_name"])
+        path = exports.find_image(
+            self.images_folder, image["file_name"], self.is_file
+        )
         return records.empty_record(path, image, len(self.keypoint_names))
 
     def _read_annotations(self, annotations: list) -> None:

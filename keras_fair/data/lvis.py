@@ -4,9 +4,11 @@ Gupta, Dollár, Girshick: LVIS, CVPR 2019. Needs no TensorFlow.
 """
 
 import os
+from collections.abc import Callable
 
 from pycocotools import coco as pycoco
 
+from keras_fair import files
 from keras_fair.data import annotations as checks
 from keras_fair.data import instances, records
 
@@ -46,7 +48,9 @@ class LvisDataset(instances.InstanceDataset):
         images, faults = [], []
         for image in content["images"]:
             try:
-                images.append(with_file_name(image, self.images_folder))
+                images.append(
+                    with_file_name(image, self.images_folder, self.is_file)
+                )
             except ValueError as error:
                 faults.append(records.Fault("image", image, error))
         self._frequency_of = {
@@ -76,12 +80,17 @@ class LvisDataset(instances.InstanceDataset):
         return coco
 
 
-def with_file_name(image, images_folder: str) -> dict:
+def with_file_name(
+    image,
+    images_folder: str,
+    is_file: Callable[[str], bool] = files.is_file,
+) -> dict:
     """Add the file's name, which version 1 has in the address only.
 
     Args:
         image: COCO's dict.
         images_folder: of the files.
+        is_file: says of a path if it is there.
 
     Raises:
         ValueError: it is no dict, or has neither.
@@ -98,6 +107,6 @@ def with_file_name(image, images_folder: str) -> dict:
         )
     name = os.path.join(*parts)
     # COCO's files have other names in each split.
-    if not os.path.isfile(os.path.join(images_folder, name)):
+    if not is_file(os.path.join(images_folder, name)):
         name = parts[1]
     return {**image, "file_name": name}

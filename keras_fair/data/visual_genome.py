@@ -12,8 +12,9 @@ import os
 
 from absl import logging
 
+from keras_fair import files
 from keras_fair.data import annotations as checks
-from keras_fair.data import coco_synsets, instances, records
+from keras_fair.data import coco_synsets, file_parts, instances, records
 
 NUM_CLASSES = 3000
 NUM_TEST_IMAGES = 5000
@@ -148,7 +149,7 @@ class VisualGenomeDataset(instances.InstanceDataset):
         """Return COCO's dict of an image."""
         folder, name = str(image.get("url")).split("/")[-2:]
         path = os.path.join(folder, name)
-        if not os.path.isfile(os.path.join(self.images_folder, path)):
+        if not self.is_file(os.path.join(self.images_folder, path)):
             path = name
         return {
             "id": image["image_id"],
@@ -159,15 +160,12 @@ class VisualGenomeDataset(instances.InstanceDataset):
 
 
 def _read(path: str, objects: bool = False) -> list[dict]:
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise FileNotFoundError(f"No annotation file {path}.")
-    with open(path, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is not complete JSON ({error})."
-            ) from error
+    try:
+        content = json.loads(file_parts.read(path).decode("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not complete JSON ({error}).") from error
     more = " and a list of objects" if objects else ""
     if not _are_dicts(content) or not all(
         type(each.get("image_id")) is int

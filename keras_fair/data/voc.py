@@ -4,6 +4,7 @@ Everingham et al.: The Pascal Visual Object Classes Challenge, 2012 and
 earlier; many tools write the XML. Needs no TensorFlow.
 """
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from keras_fair.data import class_splits, instances, records
+from keras_fair import files
+from keras_fair.data import class_splits, file_parts, instances, records
 
 # What COCO calls otherwise.
 COCO_SPELLING = {
@@ -88,7 +90,7 @@ class VocDataset(instances.InstanceDataset):
             for n, element in enumerate(root.findall("object"), start=1)
         ]
         path = png_path(self.folder, name)
-        if self.with_masks and os.path.isfile(path):
+        if self.with_masks and self.is_file(path):
             _add_masks(objects, path, image)
         return image, objects
 
@@ -108,14 +110,14 @@ def read_list(path: str) -> list[str]:
         FileNotFoundError: there is no such list.
         ValueError: it is no text.
     """
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise FileNotFoundError(f"No list of images {path}.")
     try:
-        with open(path, encoding="utf-8") as file:
-            # A list of one class has a second column, whether it is there.
-            return [line.split()[0] for line in file if line.strip()]
+        lines = file_parts.read(path).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}).") from error
+    # A list of one class has a second column, whether it is there.
+    return [line.split()[0] for line in lines if line.strip()]
 
 
 def read_image(root, name: str, path: str) -> dict:
@@ -189,7 +191,7 @@ def read_xml(path: str) -> ElementTree.Element:
         FileNotFoundError: there is none.
         ValueError: it is no XML, or has a document type.
     """
-    if not os.path.isfile(path):
+    if not files.is_file(path):
         raise FileNotFoundError(f"no file {path}")
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
@@ -198,8 +200,7 @@ def read_xml(path: str) -> ElementTree.Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        with open(path, "rb") as file:
-            parser.ParseFile(file)
+        parser.Parse(file_parts.read(path), True)
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise ValueError(f"{path} is not plain XML ({error})") from error
     return builder.close()
@@ -256,7 +257,7 @@ def read_png(path: str):
         ValueError: it is no readable image, or one of colours.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(file_parts.read(path))) as image:
             if image.mode not in ("P", "L"):
                 raise ValueError(
                     f"expected a palette of object numbers in {path}: mode "

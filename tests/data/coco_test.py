@@ -56,6 +56,41 @@ def test_to_coco_prints_nothing_and_completes_records(coco_files, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_remote_files_give_the_same_records(coco_files, tmp_path, to_memory):
+    local = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    local_annotations = local.to_coco().anns
+    folder = to_memory(tmp_path)
+    config = DataConfig(
+        root="elsewhere",
+        train_annotations=f"{folder}/instances.json",
+        train_images=f"{folder}/images",
+        with_masks=True,
+    )
+    remote = coco.CocoDataset.from_config(config, "train")
+    assert remote.to_coco().anns == local_annotations
+    for one, other in zip(remote.records, local.records, strict=True):
+        assert one.path == f"ram://{other.path}"
+        np.testing.assert_equal(one.boxes, other.boxes)
+        np.testing.assert_equal(one.masks, other.masks)
+
+
+@pytest.mark.parametrize(
+    "annotations, images, message",
+    [
+        ("missing.json", "images", "No annotation file ram://.*missing.json"),
+        ("instances.json", "missing", "No folder ram://.*missing"),
+        ("instances.json", "", "no image file ram://.*a.png"),
+    ],
+)
+def test_a_missing_remote_file_is_named(
+    coco_files, tmp_path, to_memory, annotations, images, message
+):
+    coco_files.write()
+    folder = to_memory(tmp_path)
+    with pytest.raises(FileNotFoundError, match=message):
+        coco.CocoDataset(f"{folder}/{annotations}", f"{folder}/{images}")
+
+
 @pytest.mark.parametrize("empty", [None, []])
 def test_absent_segmentation_is_a_box_without_mask(coco_files, empty):
     coco_files.content["annotations"][0]["segmentation"] = empty

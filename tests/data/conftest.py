@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -89,3 +91,20 @@ class Files:
 @pytest.fixture
 def coco_files(tmp_path):
     return Files(tmp_path)
+
+
+@pytest.fixture
+def to_memory():
+    """Move a folder to TensorFlow's file system in memory."""
+    gfile = pytest.importorskip("tensorflow").io.gfile
+
+    def move(folder) -> str:
+        for parent, _, names in os.walk(folder):
+            gfile.makedirs(f"ram://{parent}")
+            for name in names:
+                path = os.path.join(parent, name)
+                gfile.copy(path, f"ram://{path}")
+        shutil.rmtree(folder)
+        return f"ram://{folder}"
+
+    return move

@@ -41,6 +41,15 @@ def test_records_are_as_of_coco(files):
     assert folders == ["train2017", "val2017", "train2017"]
 
 
+def test_remote_files_are_found_by_their_address(files, tmp_path, to_memory):
+    local = lvis.LvisDataset(*files.write())
+    folder = to_memory(tmp_path)
+    remote = lvis.LvisDataset(f"{folder}/instances.json", f"{folder}/images")
+    assert [record.path for record in remote.records] == [
+        f"ram://{record.path}" for record in local.records
+    ]
+
+
 @pytest.mark.parametrize("folder", ["images", "images/train2017"])
 def test_files_may_lie_in_one_folder(files, tmp_path, folder):
     for split in ("train2017", "val2017"):

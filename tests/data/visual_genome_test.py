@@ -103,6 +103,19 @@ def test_coco_s_classes_come_first_and_then_the_most_frequent(files):
     assert (more.num_without_synset, more.num_infrequent) == (2, 0)
 
 
+def test_remote_files_give_the_same_records(files, to_memory):
+    local = files.read(num_classes=81)
+    local_annotations = local.to_coco().anns
+    folder = to_memory(files.folder)
+    remote = visual_genome.VisualGenomeDataset(
+        folder, f"{folder}/images", num_classes=81
+    )
+    assert remote.to_coco().anns == local_annotations
+    assert [record.path for record in remote.records] == [
+        f"ram://{record.path}" for record in local.records
+    ]
+
+
 def test_the_map_has_a_synset_for_each_of_coco_s_classes():
     path = shared.coco_tiny() / "annotations/instances_val2017.json"
     categories = json.loads(path.read_text())["categories"]

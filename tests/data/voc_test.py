@@ -56,6 +56,18 @@ def test_masks_are_the_pixels_of_the_object_s_number(files):
     assert second.masks == (None,)  # no PNG
 
 
+def test_remote_files_give_the_same_records(files, to_memory):
+    local = files.read(with_masks=True)
+    folder = to_memory(files.folder)
+    remote = voc.VocDataset(folder, "Main/train", with_masks=True)
+    for one, other in zip(remote.records, local.records, strict=True):
+        assert one.path == f"ram://{other.path}"
+        np.testing.assert_equal(one.boxes, other.boxes)
+        np.testing.assert_equal(one.masks, other.masks)
+    with pytest.raises(FileNotFoundError, match="No list of images ram://"):
+        voc.VocDataset(folder, "Main/missing")
+
+
 def test_masks_are_not_read_unless_wanted(files):
     (files.folder / "SegmentationObject/2007_000032.png").write_text("broken")
     assert files.read().records[0].masks == (None, None)
