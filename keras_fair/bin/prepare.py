@@ -11,10 +11,12 @@ killed starts anew, and leaves a folder "incomplete..." that may be deleted.
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 from absl import flags
 
 from keras_fair import config as config_lib
+from keras_fair import files
 from keras_fair.bin import experiments
 from keras_fair.data import datasets, instances_builder
 
@@ -24,7 +26,10 @@ VERSION = flags.DEFINE_string(
     "data_version", "1.0.0", "Of the data; a new one is written beside."
 )
 BEAM_RUNNER = flags.DEFINE_string(
-    "beam_runner", None, "Write by a local runner of Apache Beam: DirectRunner."
+    "beam_runner", None, "Write by this runner of Apache Beam: DirectRunner."
+)
+BEAM_OPTIONS = flags.DEFINE_multi_string(
+    "beam_options", [], "Beam's: --beam_options=--region=a. Repeatable."
 )
 
 
@@ -34,6 +39,7 @@ def prepare(
     name: str,
     version: str = "1.0.0",
     beam_runner: str | None = None,
+    beam_options: Sequence[str] = (),
 ) -> str:
     """Write the splits "train" and "val"; return their folder.
 
@@ -45,10 +51,11 @@ def prepare(
         data_dir: folder of all prepared data.
         name: of the data.
         version: three numbers; what is there already is not written again.
-        beam_runner: a local one; None is this process.
+        beam_runner: None is this process.
+        beam_options: each as on Beam's command line.
     """
     folder = os.path.join(data_dir, instances_builder.NAME, name, version)
-    if os.path.isdir(folder):
+    if files.system(folder).isdir(folder):
         print(f"{folder} is there already. Delete it or give another version.")
         return folder
     data = dataclasses.replace(experiment.data, mask_classes=(), mask_rate=1.0)
@@ -59,6 +66,7 @@ def prepare(
         config=name,
         version=version,
         beam_runner=beam_runner,
+        beam_options=beam_options,
         data_dir=data_dir,
     )
     builder.write()
@@ -79,6 +87,7 @@ def main(_) -> None:
         name,
         VERSION.value,
         BEAM_RUNNER.value,
+        BEAM_OPTIONS.value,
     )
 
 

@@ -5,11 +5,15 @@ Needs tensorflow-datasets, and on a Beam runner apache-beam, too.
 
 import importlib.util
 import io
-from collections.abc import Iterator, Mapping
+import itertools
+import os
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from keras_fair import files
 from keras_fair.data import annotations, file_parts, records, rle
 from keras_fair.data.datasets import Dataset
 
@@ -22,6 +26,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 NAME = "keras_fair_instances"
+WAITING = "waiting"  # folder of what Beam's workers take their examples from
+IMAGES_OF_FILE = 100  # in that folder; what a worker takes at once
 
 
 class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -47,15 +53,18 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     Args:
         datasets: {split: data set}, of the same categories.
         config: name of the data, the folder below "keras_fair_instances".
+        data_dir: folder of all prepared data.
         version: of the data; another one is written beside.
-        beam_runner: a local one of Apache Beam, such as "DirectRunner": the
-            annotations travel in its graph, which services such as Dataflow
-            limit, and the image files are on this machine. None writes in
-            this process.
-        options: tfds's: `data_dir` and `file_format`.
+        beam_runner: of Apache Beam, such as "DirectRunner", or the full name
+            of its class. Its workers have this package, and reach `data_dir`
+            and the image files by the same paths. None writes in this
+            process.
+        beam_options: Beam's, each as on its command line.
+        options: tfds's, such as `file_format`.
 
     Raises:
-        ValueError: data sets of different categories or keypoints.
+        ValueError: data sets of different categories or keypoints; options
+            without a runner.
         ModuleNotFoundError: a runner without apache-beam.
     """
 
@@ -70,8 +79,10 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         datasets: Mapping[str, Dataset],
         *,
         config: str,
+        data_dir: str,
         version: str = "1.0.0",
         beam_runner: str | None = None,
+        beam_options: Sequence[str] = (),
         **options,
     ):
         if len({_classes(dataset) for dataset in datasets.values()}) != 1:
@@ -85,16 +96,29 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 f"Writing by Beam's {beam_runner} needs the package "
                 "apache-beam. Install it, or give no runner."
             )
+        if beam_options and not beam_runner:
+            raise ValueError(
+                "Expected a beam_runner for beam_options. Received: "
+                f"{', '.join(beam_options)}."
+            )
         self._datasets = datasets
         self._beam_runner = beam_runner
+        self._beam_options = beam_options
         about = tfds.core.BuilderConfig(name=config, version=version)
-        super().__init__(config=about, **options)
+        super().__init__(config=about, data_dir=_absolute(data_dir), **options)
 
     def write(self) -> None:
         """Write all splits, unless this version is there already."""
+        options = None
+        if self._beam_runner:
+            beam = tfds.core.lazy_imports.apache_beam
+            # Without a list, Beam would take this program's own flags.
+            options = beam.options.pipeline_options.PipelineOptions(
+                list(self._beam_options)
+            )
         self.download_and_prepare(
             download_config=tfds.download.DownloadConfig(
-                beam_runner=self._beam_runner
+                beam_runner=self._beam_runner, beam_options=options
             )
         )
 
@@ -112,15 +136,37 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager) -> dict:
         return {
-            split: self._generate_examples(dataset)
+            split: self._generate_examples(split, dataset)
             for split, dataset in self._datasets.items()
         }
 
-    def _generate_examples(self, dataset: Dataset):
-        if self._beam_runner:
-            beam = tfds.core.lazy_imports.apache_beam
-            return beam.Create(list(_examples(dataset))) | beam.Map(_with_bytes)
-        return map(_with_bytes, _examples(dataset))
+    def _generate_examples(self, split: str, dataset: Dataset):
+        """Return the examples, or for Beam what reads them.
+
+        Beam's graph has the name of a folder only, as services limit it to
+        some 10 MB. The folder is one of tfds's unfinished data set, which
+        goes as a whole when anything fails.
+        """
+        if not self._beam_runner:
+            return map(_with_bytes, _examples(dataset))
+        beam = tfds.core.lazy_imports.apache_beam
+        folder = self.data_path / WAITING / split
+        count = _write_waiting(_examples(dataset), folder)
+        return (
+            beam.Create([(os.fspath(folder), count)])
+            | beam.FlatMapTuple(_waiting_paths)
+            | beam.Reshuffle()  # or one worker would read them all
+            | beam.FlatMap(_read_waiting)
+            | beam.Map(_with_bytes)
+        )
+
+    def _process_pipeline_result(self, pipeline_result) -> None:
+        (self.data_path / WAITING).rmtree()
+
+
+def _absolute(path: str) -> str:
+    """Return the path as a worker of Beam needs it, whose folder is another."""
+    return files.join(os.getcwd(), path)
 
 
 def _classes(dataset: Dataset) -> tuple:
@@ -175,7 +221,7 @@ def _examples(dataset: Dataset) -> Iterator[tuple[int, dict]]:
         yield (
             index,
             {
-                "image": record.path,
+                "image": _absolute(record.path),
                 "image/id": record.image_id,
                 "image/filename": record.path.replace("\\", "/").split("/")[-1],
                 "image/index": index,
@@ -212,6 +258,24 @@ def _compress(counts, height: int, width: int) -> str:
     """Return COCO's string of run lengths."""
     whole = {"size": [height, width], "counts": counts.tolist()}
     return coco_mask.frPyObjects(whole, height, width)["counts"].decode()
+
+
+def _write_waiting(examples: Iterator, folder) -> int:
+    """Write examples without pixels; return the number of files."""
+    folder.mkdir(parents=True)
+    for count in itertools.count():
+        chunk = list(itertools.islice(examples, IMAGES_OF_FILE))
+        if not chunk:
+            return count
+        (folder / str(count)).write_bytes(pickle.dumps(chunk))
+
+
+def _waiting_paths(folder: str, count: int) -> list[str]:
+    return [files.join(folder, str(number)) for number in range(count)]
+
+
+def _read_waiting(path: str) -> list[tuple[int, dict]]:
+    return pickle.loads(file_parts.read(path))
 
 
 def _with_bytes(keyed: tuple[int, dict]) -> tuple[int, dict]:

@@ -57,5 +57,12 @@ def test_the_flags_name_the_folder(experiment, tmp_path, capsys):
         prepare.main([])
         assert "is there already" not in capsys.readouterr().out
         prepare.main([])
+    with (
+        flagsaver.flagsaver(
+            **{**values, "data_version": "3.0.0"}, beam_options=["--a=b"]
+        ),
+        pytest.raises(ValueError, match="beam_runner .* Received: --a=b"),
+    ):
+        prepare.main([])
     folder = os.path.join("mask_rcnn_tiny_synthetic", "2.0.0")
     assert f"{folder} is there already" in capsys.readouterr().out

@@ -3,8 +3,10 @@ import os
 import pathlib
 import runpy
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -139,6 +141,7 @@ def test_what_fails_leaves_nothing_that_looks_complete(small, tmp_path):
     assert len(read(prepare({"train": small}, tmp_path / "out").data_dir)) == 3
 
 
+# Without a runner, or on the one that the fourth argument names.
 KILLED = """
 import os, signal, sys
 from keras_fair.data import coco, file_parts, instances_builder
@@ -151,13 +154,19 @@ def read(name, whole=file_parts.read):
 file_parts.read = read
 source = coco.CocoDataset(sys.argv[1], sys.argv[2], with_masks=True)
 instances_builder.InstancesBuilder(
-    {"train": source}, config="small", data_dir=sys.argv[3]
+    {"train": source},
+    config="small",
+    data_dir=sys.argv[3],
+    beam_runner=sys.argv[4] or None,
 ).write()
 """
 
 
-def test_a_killed_run_starts_anew(coco_files, small, tmp_path):
-    arguments = [*coco_files.write(), str(tmp_path / "out")]
+@pytest.mark.parametrize("runner", ["", "DirectRunner"])
+def test_a_killed_run_starts_anew(coco_files, small, tmp_path, runner):
+    if runner:
+        import_beam()
+    arguments = [*coco_files.write(), str(tmp_path / "out"), runner]
     done = subprocess.run([sys.executable, "-c", KILLED, *arguments])
     assert done.returncode == -signal.SIGKILL
     folder = tmp_path / "out" / "keras_fair_instances" / "small"
@@ -195,13 +204,172 @@ def test_a_missing_package_is_named(monkeypatch):
         runpy.run_path(path)
 
 
-def test_beam_writes_the_same_examples(small, written, tmp_path):
-    pytest.importorskip("apache_beam", reason="apache-beam is not installed")
-    builder = prepare(
-        {"train": small}, tmp_path / "beam", beam_runner="DirectRunner"
+def test_options_of_beam_without_a_runner_are_refused(small, tmp_path):
+    with pytest.raises(ValueError, match="Expected a beam_runner .* --a=b"):
+        prepare({"train": small}, tmp_path, beam_options=["--a=b"])
+
+
+def import_beam():
+    reason = "apache-beam is not installed"
+    return pytest.importorskip("apache_beam", reason=reason)
+
+
+def stored(folder, split="train"):
+    """Return every bit of a split's examples, in the order of the shards.
+
+    Protocol buffers write the entries of a map in any order.
+    """
+    import tensorflow as tf
+
+    paths = sorted(map(str, pathlib.Path(folder).glob(f"*-{split}.tfrecord*")))
+    records = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+    assert records
+    return [
+        tf.train.Example.FromString(each).SerializeToString(deterministic=True)
+        for each in records
+    ]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--direct_running_mode=multi_processing", "--direct_num_workers=2"],
+    ],
+)
+def test_beam_writes_the_same_examples(small, written, tmp_path, options):
+    import_beam()
+    splits = {"train": small, "val": small}
+    folder = prepare(
+        splits,
+        tmp_path / "beam",
+        beam_runner="DirectRunner",
+        beam_options=options,
+    ).data_dir
+    for split in splits:
+        assert stored(folder, split) == stored(written.data_dir, split)
+    assert sorted(os.listdir(folder)) == sorted(os.listdir(written.data_dir))
+
+
+@pytest.fixture
+def worker_pool(tmp_path):
+    """Start what starts Beam's workers, in another folder; give its address.
+
+    It stands for other machines that have this package and see the disk.
+    """
+    import_beam()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    program = "apache_beam.runners.worker.worker_pool_main"
+    binaries = os.path.dirname(sys.executable)  # it starts "python"
+    pool = subprocess.Popen(
+        [sys.executable, "-m", program, f"--service_port={port}"],
+        cwd=elsewhere,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([binaries, os.environ["PATH"]]),
+            "PYTHONPATH": str(pathlib.Path(coco.__file__).parents[2]),
+        },
     )
-    for one, other in zip(read(builder.data_dir), read(written.data_dir)):
-        np.testing.assert_equal(one, other)
+    while pool.poll() is None:
+        with socket.socket() as it:
+            if it.connect_ex(("localhost", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"localhost:{port}"
+    pool.terminate()
+    pool.wait()
+
+
+def test_workers_elsewhere_need_the_paths_only(
+    coco_files, worker_pool, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    source = coco.CocoDataset(*map(os.path.relpath, coco_files.write()))
+    expected = prepare({"train": source}, "here").data_dir
+    options = [
+        "--job_endpoint=embed",
+        "--environment_type=EXTERNAL",
+        f"--environment_config={worker_pool}",
+    ]
+    found = prepare(
+        {"train": source},
+        "there",
+        beam_runner="PortableRunner",
+        beam_options=options,
+    ).data_dir
+    assert stored(found) == stored(expected)
+
+
+def test_the_graph_of_beam_is_as_small_for_any_data(coco_files, tmp_path):
+    beam = import_beam()
+    sizes = []
+
+    class Measure(beam.runners.runner.PipelineRunner):
+        def run_pipeline(self, pipeline, options):
+            sizes.append(len(pipeline.to_runner_api().SerializeToString()))
+            raise InterruptedError
+
+    def measure(images):
+        coco_files.content["images"] = images
+        coco_files.content["annotations"] = [
+            {**coco_files.content["annotations"][0], "id": i, "image_id": i}
+            for i in range(len(images))
+        ]
+        source = coco.CocoDataset(*coco_files.write())
+        with pytest.raises(InterruptedError):
+            prepare({"train": source}, tmp_path / "out", beam_runner=Measure())
+
+    image = coco_files.content["images"][0]
+    measure([{**image, "id": 0}])
+    measure([{**image, "id": i} for i in range(1000)])
+    # Other names of temporary folders; an example has some hundred bytes.
+    assert abs(sizes[1] - sizes[0]) < 1000
+
+
+def test_what_fails_on_beam_leaves_nothing(small, tmp_path):
+    import_beam()
+    gone = small.records[1].path
+    os.rename(gone, gone + "x")
+    with pytest.raises((FileNotFoundError, RuntimeError), match="b.png"):
+        prepare({"train": small}, tmp_path / "out", beam_runner="DirectRunner")
+    assert not os.listdir(tmp_path / "out" / "keras_fair_instances" / "small")
+
+
+@pytest.mark.parametrize("runner", [None, "DirectRunner"])
+def test_remote_files_give_the_same_examples(
+    coco_files, tmp_path, to_memory, runner
+):
+    if runner:
+        import_beam()
+    local = coco.CocoDataset(*coco_files.write(), with_masks=True)
+    out = tmp_path / "out"
+    expected = stored(prepare({"train": local}, out).data_dir)
+    folder = to_memory(tmp_path)
+    remote = coco.CocoDataset(
+        f"{folder}/instances.json", f"{folder}/images", with_masks=True
+    )
+    found = prepare({"train": remote}, out, beam_runner=runner).data_dir
+    assert stored(found) == expected
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_beam_writes_real_images_as_without_it(tmp_path, split):
+    import_beam()
+    folder = shared.coco_tiny()
+    source = coco.CocoDataset(
+        str(folder / "annotations" / f"instances_{split}2017.json"),
+        str(folder / f"{split}2017"),
+        with_masks=True,
+    )
+    found, expected = (
+        prepare({split: source}, tmp_path / name, beam_runner=runner).data_dir
+        for name, runner in (("beam", "DirectRunner"), ("here", None))
+    )
+    assert stored(found, split) == stored(expected, split)
 
 
 def test_real_annotations_are_written_without_a_fault(tmp_path):
