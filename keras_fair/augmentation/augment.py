@@ -81,6 +81,10 @@ def jitter_colors(image, seed, strength: float):
     The first three are multiplied by factors within 1 - strength and 1 +
     strength, one after the other; contrast is about the image's mean.
 
+    keras.layers.RandomColorJitter would do, but no tensor can be its seed: it
+    draws from a state of its own, so that a resumed run would go on with
+    other colours than the one that was not stopped.
+
     Args:
         image: uint8 [h, w, 3], RGB.
         seed: int32 scalar; the same gives the same change.
