@@ -190,9 +190,9 @@ def batch(seed: int = 0, size: int = 2, empty: bool = False):
     return x, {"boxes": boxes, "labels": labels}
 
 
-def batch_with_masks(empty: bool = False):
+def batch_with_masks(seed: int = 0, size: int = 2, empty: bool = False):
     """Return `batch`, whose objects are the lower left half of their box."""
-    x, y = batch(empty=empty)
+    x, y = batch(seed, size, empty)
     triangle = np.tril(np.ones((28, 28), "uint8"))
     y["has_mask"] = y["labels"] >= 0
     y["masks"] = y["has_mask"][..., None, None] * triangle

@@ -1,22 +1,20 @@
 """Many devices, or processes, train and evaluate as one device does."""
 
 import csv
-import json
 import math
-import os
+import pathlib
 import signal
-import socket
 import subprocess
-import sys
 import time
+from typing import NamedTuple
 
 import keras
-import numpy as np
 import pytest
 
 from keras_fair.config import TrainConfig
 from keras_fair.data import synthetic
 from keras_fair.training import devices, distribution
+from tests.training import device_runs
 
 on_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.distribute"
@@ -82,67 +80,31 @@ MASK_RCNN = [
 ]
 
 
-def start(program: list[str], **environment: str) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, *program],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def training(kind: str, name: str, data, workdir, devices=1, **environment):
+    """Start tests/training/distributed_training.py.
+
+    Args:
+        kind: of device_runs.MODELS.
+        name: of distribution.NAMES.
+        data: folder of the shapes, path of the ground truth.
+        workdir: of the training.
+        devices: of the process.
+        environment: of the process.
+    """
+    program = ["-m", "tests.training.distributed_training", kind, name]
+    paths = [*map(str, data), str(workdir)]
+    return device_runs.start([*program, *paths, str(devices)], **environment)
 
 
-def training(folder, workdir, name: str, num_devices: int = 1, **environment):
-    """Start tests/training/distributed_training.py."""
-    program = ["-m", "tests.training.distributed_training", str(folder)]
-    return start(
-        [*program, str(workdir), name, str(num_devices)], **environment
-    )
-
-
-def result(process: subprocess.Popen) -> dict:
-    """Return what the training printed."""
-    output, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    return json.loads(output.splitlines()[-1])
-
-
-def workers(folder, workdir) -> list:
+def workers(kind: str, data, workdir) -> list:
     """Start a chief and a worker that train together, on a CPU device each.
 
     tf.distribute gives a worker all of its GPUs, but one CPU device only.
     """
-    addresses = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            addresses.append(f"127.0.0.1:{free.getsockname()[1]}")
-    names = ("chief", "worker")
-    cluster = {name: [each] for name, each in zip(names, addresses)}
-    tasks = [{"type": name, "index": 0} for name in names]
-    configs = [{"cluster": cluster, "task": task} for task in tasks]
     return [
-        training(
-            folder,
-            workdir,
-            "auto",
-            TF_CONFIG=json.dumps(config),
-        )
-        for config in configs
+        training(kind, "auto", data, workdir, TF_CONFIG=config)
+        for config in device_runs.cluster()
     ]
-
-
-def log(workdir) -> list[list[float]]:
-    """Return the numbers of log.csv."""
-    lines = (workdir / "log.csv").read_text().splitlines()
-    return [[float(value) for value in line.split(",")] for line in lines[1:]]
-
-
-def check_equal(found: dict, expected: dict) -> None:
-    assert found["images"] == expected["images"] == list(range(1, 8))
-    # Sums in another order.
-    for key in ("weights", "scores"):
-        np.testing.assert_allclose(found[key], expected[key], atol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -152,35 +114,51 @@ def shapes(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def on_one(shapes, tmp_path_factory):
-    """What one device finds, and its work directory."""
+class One(NamedTuple):
+    """A training on one device."""
+
+    kind: str  # what several devices train
+    data: tuple  # folder of the shapes, path of the ground truth
+    workdir: pathlib.Path
+    found: dict
+
+
+# What one device trains, and what several do; of device_runs.MODELS.
+PLAIN = ("retinanet", "retinanet")
+NORMALISED = ("batch64", "sync64")
+
+
+@pytest.fixture(scope="module", params=[PLAIN, NORMALISED])
+def on_one(request, shapes, tmp_path_factory) -> One:
+    """The trainings that others must equal."""
+    alone, kind = request.param
     workdir = tmp_path_factory.mktemp("one")
-    return result(training(shapes, workdir, "none")), workdir
+    data = shapes, workdir / "truth.json"
+    process = training(alone, "none", data, workdir)
+    return One(kind, data, workdir, *device_runs.results([process]))
 
 
 @on_tensorflow
-def test_two_devices_equal_one(shapes, on_one, tmp_path):
-    found = result(training(shapes, tmp_path, "mirrored", 2))
-    assert found["replicas"] == 2
-    check_equal(found, on_one[0])
-    np.testing.assert_allclose(log(tmp_path), log(on_one[1]), rtol=1e-5)
+def test_two_devices_equal_one(on_one, tmp_path):
+    process = training(on_one.kind, "mirrored", on_one.data, tmp_path, 2)
+    device_runs.check_equal(*device_runs.results([process]), on_one.found)
+    device_runs.check_same_log(tmp_path, on_one.workdir)
 
 
 @pytest.mark.slow
 @on_tensorflow
-def test_two_processes_equal_one(shapes, on_one, tmp_path):
-    for process in workers(shapes, tmp_path):
-        found = result(process)
-        assert found["replicas"] == 2
-        check_equal(found, on_one[0])
-    np.testing.assert_allclose(log(tmp_path), log(on_one[1]), rtol=1e-5)
+def test_two_processes_equal_one(on_one, tmp_path):
+    processes = workers(on_one.kind, on_one.data, tmp_path)
+    for found in device_runs.results(processes):
+        device_runs.check_equal(found, on_one.found)
+    device_runs.check_same_log(tmp_path, on_one.workdir)
 
 
 @pytest.mark.slow
 @on_tensorflow
-def test_a_worker_that_died_returns(shapes, on_one, tmp_path):
-    first, second = workers(shapes, tmp_path)
+@pytest.mark.parametrize("on_one", [PLAIN], indirect=True)
+def test_a_worker_that_died_returns(on_one, tmp_path):
+    first, second = workers(on_one.kind, on_one.data, tmp_path)
     checkpoint = tmp_path / "checkpoints" / "step-000000002.weights.h5"
     while not checkpoint.exists():
         assert first.poll() is None and second.poll() is None
@@ -194,8 +172,9 @@ def test_a_worker_that_died_returns(shapes, on_one, tmp_path):
         first.communicate()
     second.communicate()
     assert first.returncode and not (tmp_path / "model").exists()
-    for process in workers(shapes, tmp_path):
-        check_equal(result(process), on_one[0])
+    processes = workers(on_one.kind, on_one.data, tmp_path)
+    for found in device_runs.results(processes):
+        device_runs.check_equal(found, on_one.found)
 
 
 def mask_losses(folder, workdir, steps: int) -> list[float]:
@@ -204,7 +183,7 @@ def mask_losses(folder, workdir, steps: int) -> list[float]:
     program = ["-c", TRAIN_ON_TWO, *MASK_RCNN, *paths]
     # With oneDNN TensorFlow's two CPU devices corrupt the heap, see
     # docs/training.md.
-    process = start(
+    process = device_runs.start(
         [*program, f"--set=train.steps={steps}"], TF_ENABLE_ONEDNN_OPTS="0"
     )
     output, errors = process.communicate(timeout=900)
@@ -229,7 +208,9 @@ def test_two_stages_with_few_masks_train_and_resume_on_two_devices(
 
 @on_tensorflow
 def test_synchronized_batch_normalisation_sees_the_whole_batch():
-    _, errors = (process := start(["-c", SYNCHRONIZED])).communicate()
+    _, errors = (
+        process := device_runs.start(["-c", SYNCHRONIZED])
+    ).communicate()
     assert process.returncode == 0, errors
 
 

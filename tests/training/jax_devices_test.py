@@ -1,81 +1,52 @@
-"""Devices and processes of JAX train and predict as one device does."""
-
-import json
-import multiprocessing.pool
-import os
-import socket
-import subprocess
-import sys
+"""Devices and processes of JAX train and evaluate as one device does."""
 
 import keras
-import numpy as np
 import pytest
 
 from keras_fair.training import distribution
+from tests.training import device_runs
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="for the JAX backend"
 )
 
 
-def training(workdir, name: str, **environment) -> subprocess.Popen:
+def training(kind: str, name: str, folder, workdir, **environment):
     """Start tests/training/jax_training.py."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.training.jax_training", workdir, name],
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    program = ["-m", "tests.training.jax_training", kind, name]
+    paths = [str(folder / "truth.json"), str(workdir)]
+    return device_runs.start([*program, *paths], **environment)
 
 
-def result(process: subprocess.Popen) -> dict:
-    """Return what the training printed."""
-    output, errors = process.communicate(timeout=900)
-    assert process.returncode == 0, errors
-    return json.loads(output.splitlines()[-1])
-
-
-def check_equal(found: dict, expected: dict) -> None:
-    assert found["replicas"] == 2
-    # Sums in another order.
-    for key in ("weights", "scores"):
-        np.testing.assert_allclose(found[key], expected[key], atol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def on_one(tmp_path_factory):
-    return result(training(tmp_path_factory.mktemp("one"), "none"))
+# Mask R-CNN draws samples and divides its losses by their number; batch
+# normalisation takes means. Either is over the whole batch.
+@pytest.fixture(scope="module", params=["mask_rcnn", "batch"])
+def on_one(request, tmp_path_factory):
+    """A model's name, its work directory, and what one device finds."""
+    folder = tmp_path_factory.mktemp("one")
+    process = training(request.param, "none", folder, folder)
+    return request.param, folder, *device_runs.results([process])
 
 
 @pytest.mark.slow
 def test_two_devices_equal_one(on_one, tmp_path):
+    kind, folder, expected = on_one
     two = "--xla_force_host_platform_device_count=2"
-    found = result(training(tmp_path, "mirrored", XLA_FLAGS=two))
-    check_equal(found, on_one)
+    process = training(kind, "mirrored", folder, tmp_path, XLA_FLAGS=two)
+    device_runs.check_equal(*device_runs.results([process]), expected)
+    device_runs.check_same_log(tmp_path, folder)
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(on_one, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    # Only the first address is used.
-    cluster = {"chief": [address], "worker": ["127.0.0.1:1"]}
-    tasks = [{"type": name, "index": 0} for name in ("chief", "worker")]
+    kind, folder, expected = on_one
     processes = [
-        training(
-            tmp_path,
-            "auto",
-            TF_CONFIG=json.dumps({"cluster": cluster, "task": task}),
-        )
-        for task in tasks
+        training(kind, "auto", folder, tmp_path, TF_CONFIG=config)
+        for config in device_runs.cluster()
     ]
-    # All are read at once: one that cannot write its output does not end, and
-    # the other waits for it.
-    with multiprocessing.pool.ThreadPool(2) as pool:
-        for found in pool.map(result, processes):
-            check_equal(found, on_one)
+    for found in device_runs.results(processes):
+        device_runs.check_equal(found, expected)
+    device_runs.check_same_log(tmp_path, folder)
 
 
 def test_several_hosts_need_their_names(monkeypatch):

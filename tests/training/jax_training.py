@@ -1,77 +1,66 @@
 """Train and evaluate on JAX, and print what came out as JSON.
 
-    python -m tests.training.jax_training WORKDIR NAME
+    python -m tests.training.jax_training MODEL NAME TRUTH WORKDIR
 
-NAME is of distribution.NAMES. XLA_FLAGS says how many devices this process
-has, TF_CONFIG which one of several it is.
+MODEL is of device_runs.MODELS, NAME of distribution.NAMES. XLA_FLAGS says how
+many devices this process has, TF_CONFIG which one of several it is.
 """
 
 import itertools
-import json
 import sys
 
 import numpy as np
 
-from keras_fair.config import TrainConfig
-from keras_fair.training import distribution, train
+from keras_fair.evaluation.coco_eval import CocoEvaluator
+from keras_fair.training import distribution, evaluate
 from tests.models import tiny
+from tests.training import device_runs
 
-CONFIG = TrainConfig(
-    batch_size=4,
-    steps=4,
-    learning_rate=0.05,
-    warmup_steps=2,
-    clip_norm=0.5,  # below the norm: the whole batch must be clipped
-    checkpoint_steps=2,
-    evaluate_steps=4,
-)
+NUM_IMAGES = 5  # to evaluate: two processes get three and two
 
 
 def rows(tree, index: slice):
     return {name: value[index] for name, value in tree.items()}
 
 
-def main(workdir: str, name: str) -> None:
+def main(kind: str, name: str, truth: str, workdir: str) -> None:
     chosen = distribution.choose(name)
-    size = distribution.batch_of_process(CONFIG, chosen)
+    size = distribution.batch_of_process(device_runs.CONFIG, chosen)
     mine = slice(size * chosen.process, size * (chosen.process + 1))
 
     def start_at(step):
         for seed in itertools.count(step):
-            x, y = tiny.batch(seed=seed, size=CONFIG.batch_size)
+            x, y = tiny.batch_with_masks(seed=seed, size=4)
             yield rows(x, mine), rows(y, mine)
 
-    def evaluate(model):
-        # Five images: the processes get three and two.
-        x, _ = tiny.batch(seed=99, size=5)
-        share = slice(chosen.process, None, chosen.num_processes)
-        batches = [(rows(x, share), {"image_id": np.arange(5)[share]})]
-        (predicted,) = chosen.predict(model, batches)
-        scores = predicted.detections["scores"][:, :3].tolist()
-        part = dict(zip(predicted.y["image_id"].tolist(), scores))
-        parts = chosen.gather(json.dumps(part).encode())
-        for other in map(json.loads, parts):
-            assert not found.keys() & other.keys()
-            found.update(other)
-        return {"AP": 0.0, "AP50": 0.0, "AP75": 0.0}
+    x, _ = tiny.batch(seed=99, size=NUM_IMAGES)
+    y = {
+        "image_id": np.arange(NUM_IMAGES) + 1,
+        "original_shape": x["image_shape"] * 2,
+    }
 
-    found = {}
-    with chosen.scope():
-        model = tiny.retinanet(score_threshold=0.0, max_detections=5)
-    train.train(
-        model, start_at, CONFIG, workdir, chosen=chosen, evaluate=evaluate
-    )
-    weights = [weight.ravel().tolist() for weight in model.get_weights()]
-    print(
-        "\n"
-        + json.dumps(
-            {
-                "weights": sum(weights, []),
-                "scores": [found[str(image)] for image in range(5)],
-                "replicas": chosen.num_replicas,
-            }
+    def score(model, truth):
+        share = range(chosen.process, NUM_IMAGES, chosen.num_processes)
+        # Two devices cannot share the odd one equally.
+        parts = [share[:2], share[2:]]
+        batches = [(rows(x, part), rows(y, part)) for part in parts if part]
+        evaluator = CocoEvaluator(truth)
+        report = evaluate.evaluate(
+            model, batches, evaluator, NUM_IMAGES, chosen
         )
-    )
+        return report, evaluator
+
+    images = {
+        "images": [
+            {"id": int(image), "height": int(height), "width": int(width)}
+            for image, (height, width) in zip(
+                y["image_id"], y["original_shape"]
+            )
+        ],
+        "categories": [{"id": i + 1, "name": f"class {i}"} for i in range(3)],
+        "annotations": [],
+    }
+    device_runs.train(kind, chosen, start_at, score, images, truth, workdir)
 
 
 if __name__ == "__main__":
