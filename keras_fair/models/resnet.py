@@ -8,6 +8,10 @@ the first 1x1 or in the 3x3 of a block; normalisation and freezing follow a
 Names of layers: `stem_conv`, `stem_norm`, then for block 0 of stage 2
 `res2_0_conv1`, `res2_0_norm1`, ..., `res2_0_shortcut` and
 `res2_0_shortcut_norm`.
+
+On TensorFlow norm="batch" takes the means of a device's images and "sync"
+those of all devices'; on JAX "batch" takes all devices', whose compiled step
+sees the whole batch.
 """
 
 import keras
@@ -187,7 +191,8 @@ def _check_config(config: BackboneConfig) -> None:
     if config.norm == "sync" and keras.backend.backend() != "tensorflow":
         raise ValueError(
             'norm="sync" needs the TensorFlow backend. Received: '
-            f'{keras.backend.backend()}. Use "batch" or "frozen".'
+            f'{keras.backend.backend()}. Use "frozen" or "batch", which on JAX '
+            "is over all devices already."
         )
     if not 0 <= config.frozen_stages <= NUM_STAGES:
         raise ValueError(
