@@ -7,6 +7,7 @@ B images, P proposals, R RoIs, M ground-truth slots, K classes. The label of
 background is K.
 """
 
+import math
 from typing import NamedTuple
 
 from keras import ops
@@ -192,7 +193,16 @@ def detect(
         config.score_threshold,
         config.nms_iou,
         config.max_detections,
+        most_of_row=_most_above(config.score_threshold, config.num_classes),
     )
+
+
+def _most_above(threshold: float, num_classes: int) -> int:
+    """Return how many scores of a softmax may exceed a threshold, or more."""
+    # One more than the sum of 1 allows, as it is rounded.
+    if threshold <= 0:
+        return num_classes
+    return min(num_classes, math.ceil(1 / threshold))
 
 
 def positive_rois(rois: Rois, config: FasterRCNNConfig) -> Rois:

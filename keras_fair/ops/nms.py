@@ -88,7 +88,12 @@ def multiclass_nms(
         return _take(boxes, ops.expand_dims(place, -1)), True
 
     return pairs_nms(
-        boxes_of, scores, score_threshold, iou_threshold, max_outputs
+        boxes_of,
+        scores,
+        score_threshold,
+        iou_threshold,
+        max_outputs,
+        most_of_row=num_classes,
     )
 
 
@@ -98,6 +103,7 @@ def pairs_nms(
     score_threshold: float,
     iou_threshold: float,
     max_outputs: int,
+    most_of_row: int,
 ):
     """Do as `multiclass_nms`, with boxes made for the best pairs only.
 
@@ -109,6 +115,8 @@ def pairs_nms(
             [B, n] or one for all. Row r and class c are the pair r * K + c.
         scores, score_threshold, iou_threshold, max_outputs: see
             `multiclass_nms`.
+        most_of_row: as many scores of a row may exceed the threshold; of a
+            softmax these are few of thousands.
 
     Returns:
         dict of boxes, scores, labels and num_detections; see contract.py.
@@ -128,6 +136,8 @@ def pairs_nms(
         return detections(candidates, values, labels, index, valid)
 
     def best_of_all():
+        if isinstance(rows, int) and most_of_row < num_classes:
+            return best_of(*_padded_top_k(scores, rows * most_of_row))
         place = ops.arange(rows * num_classes, dtype="int32")
         return best_of(scores, ops.zeros_like(scores, dtype="int32") + place)
 

@@ -9,6 +9,7 @@ from keras import ops
 from keras_fair import contract
 from keras_fair.models import roi
 from keras_fair.models.rpn import Proposals
+from keras_fair.ops import nms
 from tests import modes, reference, shared
 from tests.models import tiny
 
@@ -416,6 +417,40 @@ def test_detections_are_the_papers(boxes, min_side):
         np.testing.assert_allclose(
             found["scores"][image, :count], scores[rows, labels], rtol=1e-5
         )
+
+
+def test_of_thousands_of_classes_only_what_a_softmax_can_score_is_tried(
+    monkeypatch,
+):
+    """Sixty proposals of one object, each of two classes."""
+    settings = config(num_classes=3000, max_detections=8)
+    boxes = np.tile(np.float32([[[8, 8, 50, 50]]]), (1, 60, 1))
+    proposals = Proposals(boxes, np.ones((1, 60)), np.ones((1, 60), bool))
+    logits = np.full((1, 60, 3001), -20, "float32")
+    rows = np.arange(60)
+    logits[0, rows, rows // 30] = 2.0
+    # The best 80 pairs are of three classes; others come after them.
+    logits[0, rows, np.maximum(rows - 40, 0) + 2] = np.where(rows < 41, 0, -0.2)
+    tried = []
+    class_nms = nms.class_nms
+    monkeypatch.setattr(
+        nms,
+        "class_nms",
+        lambda boxes, *rest: (
+            tried.append(boxes.shape[1]) or class_nms(boxes, *rest)
+        ),
+    )
+    found = tiny.runner(lambda *values: roi.detect(*values, settings))(
+        proposals, logits, np.zeros((1, 60, 1, 4)), np.int32([[64, 96]])
+    )
+    # A score above 0.05 is one of at most twenty.
+    assert max(tried) == 60 * 20
+    scores = np.exp(logits[0]) / np.exp(logits[0]).sum(1, keepdims=True)
+    pairs = reference.multiclass_nms(
+        np.tile(boxes[0, :, None], (1, 3000, 1)), scores[:, :3000], 0.05, 0.5, 8
+    )
+    assert found["labels"][0].tolist() == [label for _, label in pairs]
+    assert len(set(found["labels"][0])) == 8
 
 
 def test_positive_rois_are_all_of_them(sampled):
