@@ -36,6 +36,7 @@ def system(path: str | os.PathLike):
 
     Raises:
         ModuleNotFoundError: a path with a scheme, and no TensorFlow.
+        ValueError: a scheme that TensorFlow does not know.
     """
     if not is_remote(path):
         return _LOCAL
@@ -46,6 +47,14 @@ def system(path: str | os.PathLike):
             f"Expected a local path, or TensorFlow to reach {path}. Install "
             "it (the CPU build will do), or mount or copy the folder."
         ) from error
+    known = tf.io.gfile.get_registered_schemes()
+    scheme = os.fspath(path).partition("://")[0]
+    if scheme not in known:
+        names = ", ".join(f"{name}://" for name in sorted(known) if name)
+        raise ValueError(
+            f"Expected a local path, or one of {names}. Received: {path}. "
+            "Download or mount it; nothing here does."
+        )
     return tf.io.gfile
 
 

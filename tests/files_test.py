@@ -90,6 +90,13 @@ def test_a_remote_path_without_tensorflow_is_explained(monkeypatch):
         files.system("gs://a/b")
 
 
+def test_a_path_of_an_unknown_scheme_is_explained():
+    pytest.importorskip("tensorflow")
+    message = "or one of .*ram://. Received: http://a/b.jpg. Download"
+    with pytest.raises(ValueError, match=message):
+        files.is_file("http://a/b.jpg")
+
+
 def test_many_questions_ask_a_remote_folder_once(tmp_path, remote):
     path = files.join(remote, "a.json")
     files.write_json(path, {})

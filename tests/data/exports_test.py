@@ -234,6 +234,15 @@ def test_folders_of_other_names_are_not_dropped(coco_files, name):
         read(coco_files)
 
 
+def test_an_address_in_the_place_of_a_name_is_a_bad_record(coco_files):
+    coco_files.content["images"][0]["file_name"] = "http://a.org/a.png"
+    with pytest.raises(ValueError, match="image 11: .* Received: http://a.o"):
+        read(coco_files)
+    dataset = read(coco_files, on_bad_record="skip")
+    assert dataset.skipped == {"image": 1}
+    assert len(dataset.records) == 2
+
+
 def test_a_folder_inside_of_the_same_name_comes_first(tmp_path):
     for folder in ("images", "images/images"):
         (tmp_path / folder).mkdir()
