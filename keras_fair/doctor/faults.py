@@ -106,7 +106,7 @@ FAULTS = {
     "image-missing": (ERROR, "The file of an image does not exist."),
     "image-corrupt": (
         ERROR,
-        "The file of an image is empty, cut off, or no image.",
+        "The file of an image is empty, cut off, no image, or cannot be read.",
     ),
     "image-format": (
         ERROR,

@@ -55,6 +55,14 @@ def read(path: str, decoded_shape: Callable = _decoded_shape) -> File:
     return File(len(content), digest, decoded, *header)
 
 
+def _read_if_possible(path: str, decoded_shape: Callable) -> File | Exception:
+    """Return what is in a file, or what kept it from being read."""
+    try:
+        return read(path, decoded_shape)
+    except (OSError, tf.errors.OpError) as error:
+        return error
+
+
 def find(folder: str, name: str) -> str:
     """Return the path of an image file, or of the part of a shard.
 
@@ -97,7 +105,7 @@ def check(
             if image.has_name:
                 path = find(folder, image.name)
                 present.append((image, path))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # the latter: of an address
             hint = _hint(image.name, similar)
             findings.add("image-missing", hint, image=image.name)
     _check_contents(present, findings, progress)
@@ -141,14 +149,17 @@ def _check_contents(present: list, findings, progress: Callable) -> None:
     decoded_shape = _decoded_shape.get_concrete_function()
     with futures.ThreadPoolExecutor(PARALLEL) as threads:
         all_read = threads.map(
-            lambda pair: read(pair[1], decoded_shape), present
+            lambda pair: _read_if_possible(pair[1], decoded_shape), present
         )
         for number, ((image, _), file) in enumerate(
             zip(present, all_read), start=1
         ):
+            progress(number, len(present))
+            if isinstance(file, Exception):
+                findings.add("image-corrupt", str(file), image=image.name)
+                continue
             _check_file(image, file, findings)
             names[file.digest].append(image.name)
-            progress(number, len(present))
     for first, *others in names.values():
         for name in others:
             findings.add("image-same", f"as {first}", image=name)

@@ -32,6 +32,25 @@ def test_faults_beside_each_other_are_all_named(files):
     assert expected | {"image-corrupt"} <= set(counts)
 
 
+def test_an_address_in_the_place_of_a_name_is_named(files):
+    files.content["images"][0]["file_name"] = "http://example.org/A.JPG"
+    found = examination.examine(*files.write()).findings
+    (missing,) = (f for f in found.listed() if f.code == "image-missing")
+    assert missing.examples[0].detail == "is it a.jpg?"
+
+
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_examined(files):
+    name = files.content["images"][0]["file_name"]
+    (files.folder / name).unlink()
+    # It is there and opens, and reading it fails, whoever reads.
+    (files.folder / name).symlink_to("/proc/self/mem")
+    (files.folder / "d.png").write_bytes(b"")
+    found = examination.examine(*files.write()).findings
+    (corrupt,) = (f for f in found.listed() if f.code == "image-corrupt")
+    assert [each.image for each in corrupt.examples] == [name, "d.png"]
+    assert "Errno" in corrupt.examples[0].detail
+
+
 def test_what_only_a_strict_reader_refuses_is_named(files, monkeypatch):
     """A fault that the doctor does not know is one all the same."""
 
