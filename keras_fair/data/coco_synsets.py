@@ -1,10 +1,14 @@
-"""The WordNet synset of each of COCO's 80 classes, in COCO's order.
+"""The WordNet synset of each of COCO's 80 classes in Visual Genome.
 
-Written from WordNet's definitions and not checked against Visual Genome's
-files, which were not at hand: reading them logs the synsets that no object
-has.
+Visual Genome's files were not at hand. Where its annotators use another word
+than COCO, the synset is the one that seg_every_thing found in them; where it
+is the same word, the most frequent of its senses in the files is taken.
+Reading them logs the synsets that no object has.
 """
 
+from collections.abc import Mapping
+
+# In COCO's order; of the same word, the sense where the files have none.
 SYNSETS = {
     "person": "person.n.01",
     "bicycle": "bicycle.n.01",
@@ -16,8 +20,8 @@ SYNSETS = {
     "truck": "truck.n.01",
     "boat": "boat.n.01",
     "traffic light": "traffic_light.n.01",
-    "fire hydrant": "fireplug.n.01",
-    "stop sign": "stop_sign.n.01",
+    "fire hydrant": "water_faucet.n.01",
+    "stop sign": "sign.n.02",
     "parking meter": "parking_meter.n.01",
     "bench": "bench.n.01",
     "bird": "bird.n.01",
@@ -58,17 +62,17 @@ SYNSETS = {
     "orange": "orange.n.01",
     "broccoli": "broccoli.n.02",  # n.01 is the plant
     "carrot": "carrot.n.01",
-    "hot dog": "hotdog.n.02",
+    "hot dog": "hotdog.n.01",
     "pizza": "pizza.n.01",
     "donut": "doughnut.n.02",
     "cake": "cake.n.03",
     "chair": "chair.n.01",
     "couch": "sofa.n.01",
-    "potted plant": "pot_plant.n.01",
+    "potted plant": "plant.n.01",
     "bed": "bed.n.01",
-    "dining table": "dining_table.n.01",
+    "dining table": "dinner_table.n.01",
     "toilet": "toilet.n.02",  # n.01 is the room
-    "tv": "television_receiver.n.01",
+    "tv": "television.n.01",
     "laptop": "laptop.n.01",
     "mouse": "mouse.n.04",
     "remote": "remote_control.n.01",
@@ -87,3 +91,25 @@ SYNSETS = {
     "hair drier": "hand_blower.n.01",
     "toothbrush": "toothbrush.n.01",
 }
+SURE = ("orange",)  # the fruit, however often the colour is annotated
+
+
+def choose(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the name of COCO's class by synset, in COCO's order.
+
+    Args:
+        counts: the objects of each synset.
+    """
+    most = {}  # of each word, the most frequent synset
+    for synset in sorted(counts, key=lambda each: (-counts[each], each)):
+        most.setdefault(_word(synset), synset)
+    return {
+        synset
+        if name in SURE or _word(synset) != name
+        else most.get(name, synset): name
+        for name, synset in SYNSETS.items()
+    }
+
+
+def _word(synset: str) -> str:
+    return synset.rsplit(".", 2)[0].replace("_", " ")

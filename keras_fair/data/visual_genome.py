@@ -18,7 +18,7 @@ from keras_fair.data import coco_synsets, file_parts, instances, records
 
 NUM_CLASSES = 3000
 NUM_TEST_IMAGES = 5000
-COCO_NAMES = {synset: name for name, synset in coco_synsets.SYNSETS.items()}
+NUM_COCO = len(coco_synsets.SYNSETS)
 
 
 class VisualGenomeDataset(instances.InstanceDataset):
@@ -63,9 +63,9 @@ class VisualGenomeDataset(instances.InstanceDataset):
                 'Expected split "train", "val", "test" or "" for all. '
                 f"Received: {split!r}."
             )
-        if num_classes < len(COCO_NAMES):
+        if num_classes < NUM_COCO:
             raise ValueError(
-                f"Expected num_classes of at least {len(COCO_NAMES)}, COCO's, "
+                f"Expected num_classes of at least {NUM_COCO}, COCO's, "
                 f"which come first. Received: {num_classes}."
             )
         self.path = os.path.join(folder, "objects.json")
@@ -93,7 +93,8 @@ class VisualGenomeDataset(instances.InstanceDataset):
         images = {image["image_id"]: image for image in listed}
         chosen = self._choose(images)
         groups = _read(self.path, objects=True)
-        label_of = self._choose_classes(groups)
+        names = self._choose_classes(groups)
+        label_of = {synset: i for i, synset in enumerate(names, start=1)}
         annotations, faults = [], []
         for group in groups:
             image = images.get(group["image_id"])
@@ -102,11 +103,13 @@ class VisualGenomeDataset(instances.InstanceDataset):
                 faults.append(records.Fault("image", group["image_id"], error))
             elif image["image_id"] in chosen:
                 annotations += _annotations(group, image, label_of)
-        names = [COCO_NAMES.get(synset, synset) for synset in label_of]
         return records.Content(
             [self._image(images[number]) for number in sorted(chosen)],
             annotations,
-            [{"id": i, "name": name} for i, name in enumerate(names, start=1)],
+            [
+                {"id": i, "name": names[synset]}
+                for synset, i in label_of.items()
+            ],
             faults,
         )
 
@@ -126,24 +129,26 @@ class VisualGenomeDataset(instances.InstanceDataset):
         rest = set(images) - parts["val"] - parts["test"]
         return parts.get(self._split, rest)
 
-    def _choose_classes(self, groups: list) -> dict[str, int]:
-        """Return the category id of each synset that is a class."""
+    def _choose_classes(self, groups: list) -> dict[str, str]:
+        """Return the names of the synsets that are classes, in their order."""
         counts = collections.Counter(
             _synset(each) for group in groups for each in group["objects"]
         )
         self.num_without_synset = counts.pop(None, 0)
-        # Of equal counts the alphabet decides, not the order of the file.
-        order = sorted(counts, key=lambda synset: (-counts[synset], synset))
-        others = [synset for synset in order if synset not in COCO_NAMES]
-        absent = [name for name in COCO_NAMES if name not in counts]
+        names = coco_synsets.choose(counts)
+        absent = [synset for synset in names if synset not in counts]
         if absent:
             logging.warning(
                 "%s: no object of COCO's %s.", self.path, ", ".join(absent)
             )
-        synsets = [*COCO_NAMES, *others][: self._num_classes]
-        known = sum(counts[synset] for synset in synsets)
-        self.num_infrequent = counts.total() - known
-        return {synset: i for i, synset in enumerate(synsets, start=1)}
+        # Of equal counts the alphabet decides, not the order of the file.
+        order = sorted(counts, key=lambda synset: (-counts[synset], synset))
+        others = [synset for synset in order if synset not in names]
+        names.update(
+            (each, each) for each in others[: self._num_classes - NUM_COCO]
+        )
+        self.num_infrequent = counts.total() - sum(counts[s] for s in names)
+        return names
 
     def _image(self, image: dict) -> dict:
         """Return COCO's dict of an image."""

@@ -121,7 +121,25 @@ def test_the_map_has_a_synset_for_each_of_coco_s_classes():
     categories = json.loads(path.read_text())["categories"]
     names = list(coco_synsets.SYNSETS)
     assert names == [category["name"] for category in categories]
-    assert len(visual_genome.COCO_NAMES) == 80  # none twice
+    assert list(coco_synsets.choose({}).values()) == names  # none twice
+
+
+def test_of_a_word_s_senses_the_most_frequent_is_coco_s():
+    counts = {
+        "cow.n.01": 3,
+        "cow.n.02": 7,
+        "orange.n.02": 9,  # the colour
+        "hydrant.n.01": 5,
+        "tv.n.01": 5,
+    }
+    names = coco_synsets.choose(counts)
+    synsets = {name: synset for synset, name in names.items()}
+    assert synsets["cow"] == "cow.n.02"
+    assert synsets["orange"] == "orange.n.01"
+    # As seg_every_thing found them in the files.
+    assert synsets["fire hydrant"] == "water_faucet.n.01"
+    assert synsets["tv"] == "television.n.01"
+    assert synsets["banana"] == "banana.n.02"  # of no object here
 
 
 def test_synsets_of_coco_that_never_occur_are_logged(files, caplog):
