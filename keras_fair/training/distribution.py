@@ -13,7 +13,7 @@ import keras
 from absl import logging
 
 from keras_fair.config import TrainConfig
-from keras_fair.training import devices, jax_devices, strategy
+from keras_fair.training import cluster, devices, jax_devices, strategy
 
 # The tier is for JAX, too: see layering_test.py.
 if keras.backend.backend() == "tensorflow":
@@ -33,7 +33,8 @@ def choose(name: str) -> devices.OneDevice:
         name: one of `NAMES`.
 
     Raises:
-        ValueError: another name, or one that this backend does not have.
+        ValueError: another name, one that this backend does not have, a
+            TPU that is not there, or a TF_CONFIG that cluster.py refuses.
     """
     if name not in NAMES:
         raise ValueError(
@@ -47,7 +48,7 @@ def choose(name: str) -> devices.OneDevice:
             f"Expected --distribution=none on the {backend} backend. "
             f"Received: {name!r}."
         )
-    if name == "auto" and os.environ.get("TF_CONFIG"):
+    if name == "auto" and cluster.read(os.environ.get("TF_CONFIG", "")):
         # Before anything, even a list of devices, starts the backend.
         name = "multi_worker"
     if name == "none" or backend not in choose_on:
@@ -60,7 +61,12 @@ def _on_tensorflow(name: str) -> devices.OneDevice:
         gpus = tf.config.list_logical_devices("GPU")
         name = "mirrored" if len(gpus) > 1 else "none"
     if name == "mirrored":
-        return strategy.Strategy(tf.distribute.MirroredStrategy())
+        # By itself it would take the devices of all hosts in TF_CONFIG.
+        local = tf.config.list_logical_devices("GPU")
+        local = local or tf.config.list_logical_devices("CPU")
+        return strategy.Strategy(
+            tf.distribute.MirroredStrategy([device.name for device in local])
+        )
     if name == "multi_worker":
         return strategy.MultiWorker()
     if name == "tpu":
@@ -74,6 +80,12 @@ def _on_tensorflow(name: str) -> devices.OneDevice:
 def _on_jax(name: str) -> devices.OneDevice:
     if name == "multi_worker":
         return jax_devices.JaxHosts()
+    found = keras.distribution.list_devices()
+    if name == "tpu" and not found[0].startswith("tpu"):
+        raise ValueError(
+            f"Expected a TPU. Received: {', '.join(found)}. Take "
+            "--distribution=auto."
+        )
     if name == "auto" and keras.distribution.get_device_count() == 1:
         return devices.OneDevice()
     return jax_devices.JaxDevices()

@@ -61,13 +61,7 @@ class JaxHosts(JaxDevices):
     """
 
     def __init__(self):
-        named = cluster.read(os.environ.get("TF_CONFIG", ""))
-        if not named:
-            raise ValueError(
-                "Expected TF_CONFIG to name the workers and this one: "
-                '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": '
-                '"worker", "index": 0}}. Received none.'
-            )
+        named = cluster.read_required(os.environ.get("TF_CONFIG", ""))
         keras.distribution.initialize(
             named.addresses[0], len(named.addresses), named.process
         )

@@ -84,15 +84,14 @@ class MultiWorker(Strategy):
     the metrics of the replicas in a way that only one process can.
 
     Raises:
-        ValueError: a TF_CONFIG that cluster.py refuses.
+        ValueError: no TF_CONFIG, or one that cluster.py refuses.
     """
 
     def __init__(self):
-        named = cluster.read(os.environ.get("TF_CONFIG", ""))
+        named = cluster.read_required(os.environ.get("TF_CONFIG", ""))
         super().__init__(tf.distribute.MultiWorkerMirroredStrategy())
-        if named:
-            self.num_processes = len(named.addresses)
-            self.process = named.process
+        self.num_processes = len(named.addresses)
+        self.process = named.process
         self.num_local = self.num_replicas // self.num_processes
 
     def fit(self, model, dataset, **options):

@@ -45,6 +45,19 @@ def test_a_task_outside_of_the_cluster_is_refused():
         cluster.read(config("worker", 1, chief=["a:1"], worker=["b:2"]))
 
 
+def test_an_address_of_two_processes_is_refused():
+    with pytest.raises(ValueError, match="each process of TF_CONFIG. .* a:1"):
+        cluster.read(config("worker", 0, chief=["a:1"], worker=["a:1"]))
+
+
+@pytest.mark.parametrize("text", ["", "{}"])
+def test_a_cluster_that_must_be_is_missed(text):
+    with pytest.raises(ValueError, match="TF_CONFIG to name the workers"):
+        cluster.read_required(text)
+    named = config("worker", 0, worker=["a:1"])
+    assert cluster.read_required(named) == cluster.read(named)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -53,6 +66,11 @@ def test_a_task_outside_of_the_cluster_is_refused():
         '{"cluster": ["a:1"]}',
         '{"cluster": {"worker": ["a:1"]}}',
         config("worker", "first", worker=["a:1"]),
+        config("worker", 0, worker="a:1"),
+        config("worker", 0, worker={"0": "a:1"}),
+        config("worker", 0, worker=5),
+        config("worker", 0, worker=[1]),
+        config("worker", 0, worker=["a"]),
     ],
 )
 def test_another_form_is_refused(text):
