@@ -1,6 +1,7 @@
 """Train a detector: schedule, checkpoints, logs, evaluation."""
 
 import importlib.util
+import math
 import os
 from collections.abc import Callable, Mapping
 
@@ -70,7 +71,8 @@ def train(
         the last evaluation, or None without `evaluate`.
 
     Raises:
-        ValueError: steps that are not whole numbers of checkpoints.
+        ValueError: steps that are not whole numbers of checkpoints, or
+            that the last checkpoint does not fit.
         FloatingPointError: a loss that is not finite, naming its term.
     """
     _check_steps(config)
@@ -80,6 +82,7 @@ def train(
         compile_model(model, config)
         step = checkpoints.restore_latest(model, folder)
     if step:
+        _check_position(step, config)
         logging.info("Resuming at step %d.", step)
     evaluation = callbacks.Evaluation(
         evaluate,
@@ -151,6 +154,22 @@ def _check_steps(config: TrainConfig) -> None:
                 f"train.checkpoint_steps. Received: {getattr(config, name)} "
                 f"and {config.checkpoint_steps}."
             )
+
+
+def _check_position(step: int, config: TrainConfig) -> None:
+    """Refuse a schedule in which the last checkpoint has no place."""
+    if step > config.steps:
+        raise ValueError(
+            f"Expected train.steps of at least {step}, the last checkpoint. "
+            f"Received: {config.steps}. Train in a new work directory, or "
+            "remove the later checkpoints."
+        )
+    if step % config.checkpoint_steps:
+        raise ValueError(
+            "Expected train.checkpoint_steps to divide the step of the last "
+            f"checkpoint, {step}. Received: {config.checkpoint_steps}. Try "
+            f"{math.gcd(step, config.checkpoint_steps)}."
+        )
 
 
 def _loggers(workdir: str) -> list[keras.callbacks.Callback]:
