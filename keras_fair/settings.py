@@ -5,6 +5,14 @@ Read them as `keras_fair.config`, which offers every config.
 
 import dataclasses
 
+# Fields of TrainConfig.
+AT_LEAST_ONE = (
+    "batch_size",
+    "accumulation",
+    "checkpoint_steps",
+    "keep_checkpoints",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class SourceConfig:
@@ -100,3 +108,21 @@ class TrainConfig:
     evaluate_steps: int = 10_000  # a multiple of checkpoint_steps; 0: at end
     backbone_weights: str = ""  # "imagenet" (Keras's download) or a file
     initial_weights: str = ""  # a preset folder, or .weights.h5; see models
+
+    def __post_init__(self):
+        """Refuse numbers that no training can have.
+
+        Raises:
+            ValueError: one of them.
+        """
+        for name in AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"Expected train.{name} of at least 1. Received: "
+                    f"{getattr(self, name)}."
+                )
+        if not 0 <= self.ema_momentum < 1:
+            raise ValueError(
+                "Expected train.ema_momentum from 0, which is off, to below "
+                f"1. Received: {self.ema_momentum}."
+            )

@@ -97,6 +97,40 @@ def test_a_checkpoint_of_other_options_is_refused(tmp_path):
         trained(settings(ema_momentum=0.9), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 2}, "train.steps of at least 3, .* Received: 2. Train in"),
+        (
+            {"steps": 8, "checkpoint_steps": 2},
+            "divide the step of the last checkpoint, 3. Received: 2. Try 1",
+        ),
+    ],
+)
+def test_a_schedule_without_a_place_for_the_checkpoint_is_refused(
+    tmp_path, changes, message
+):
+    trained(settings(), tmp_path)
+    with pytest.raises(ValueError, match=message):
+        trained(settings(**changes), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("batch_size", 0, "train.batch_size of at least 1. Received: 0"),
+        ("accumulation", 0, "train.accumulation of at least 1"),
+        ("checkpoint_steps", 0, "train.checkpoint_steps of at least 1"),
+        ("keep_checkpoints", -1, "train.keep_checkpoints of at least 1"),
+        ("ema_momentum", 1.0, "to below 1. Received: 1.0"),
+        ("ema_momentum", -0.5, "to below 1. Received: -0.5"),
+    ],
+)
+def test_numbers_that_no_training_can_have_are_refused(name, value, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**{name: value})
+
+
 def test_an_unknown_jit_compile_is_refused():
     with pytest.raises(ValueError, match='Expected train.jit_compile "auto"'):
         train.compile_model(tiny.retinanet(), settings(jit_compile="yes"))
