@@ -65,7 +65,7 @@ def restore_latest(model: keras.Model, folder: str) -> int:
             if not _is_readable(copy):
                 logging.warning("Skipping the torn checkpoint %s.", path)
                 continue
-            model.load_weights(copy)
+            _load(model, copy, path)
             _restore_seeds(model, copy)
         step = int(NAME.fullmatch(name)[1])
         _check_step(model, step, path)
@@ -84,6 +84,19 @@ def step_of(model: keras.Model) -> int:
     """Return how many steps the compiled model has trained."""
     # Not int(): a mirrored variable is no number.
     return int(ops.convert_to_numpy(model.optimizer.iterations))
+
+
+def _load(model: keras.Model, copy: str, path: str) -> None:
+    """Keras's own error is of many lines and names no file."""
+    try:
+        model.load_weights(copy)
+    except (ValueError, KeyError) as error:
+        what = str(error).splitlines()[0]
+        raise ValueError(
+            f"Expected {path} to hold a model of this config. Received "
+            f"another: {what} Give another --workdir, or the config of the "
+            "checkpoint."
+        ) from error
 
 
 def _check_step(model: keras.Model, step: int, path: str) -> None:

@@ -70,6 +70,18 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         checkpoints.restore_latest(model, tmp_path)
 
 
+def test_weights_of_another_model_are_refused_by_file_in_a_line(
+    model, tmp_path
+):
+    path = checkpoints.save(model, tmp_path, keep=3)
+    other = tiny.faster_rcnn()
+    other.compile()
+    with pytest.raises(ValueError, match="^Expected .*hold a model") as caught:
+        checkpoints.restore_latest(other, tmp_path)
+    assert path in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_what_a_killed_run_left_is_removed(model, tmp_path):
     (tmp_path / "part.123.weights.h5").write_bytes(b"half")
     path = checkpoints.save(model, tmp_path, keep=3)
