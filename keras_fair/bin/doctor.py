@@ -120,7 +120,9 @@ def main(arguments) -> int:
     examinations = examine(chosen)
     covered, needed = [], None
     if experiment:
-        coverage.check_together(examinations, experiment)
+        is_own = not (arguments[1:] or ANNOTATIONS.value)
+        split = SPLIT.value if is_own else ""
+        coverage.check_together(examinations, experiment, split)
         needed = memory.estimate(experiment)
     for number, found in enumerate(examinations, start=1):
         if experiment:

@@ -45,7 +45,7 @@ def open_dataset(
         )
         chosen.among(dataset.class_names)  # refuses unknown names
         return dataset
-    if not config.train_sources and not config.val_sources:
+    if not is_union(config):
         return CocoDataset.from_config(config, split)
     dataset = UnionDataset(
         [
@@ -56,6 +56,12 @@ def open_dataset(
     )
     chosen.among(dataset.class_names)  # refuses unknown names
     return dataset
+
+
+def is_union(config: DataConfig) -> bool:
+    """Say if classes of one name are one, and evaluation has training's."""
+    has_sources = config.train_sources or config.val_sources
+    return bool(has_sources) and not config.prepared
 
 
 def sources_of(config: DataConfig, split: str) -> list[SourceConfig]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_fair.config import DataConfig, Experiment, ProposerConfig
 from keras_fair.data import annotations as checks
-from keras_fair.data import sizes
+from keras_fair.data import datasets, sizes
 from keras_fair.doctor import boxes as box_checks
 from keras_fair.doctor import examination
 from keras_fair.doctor import survey as survey_lib
@@ -86,13 +86,16 @@ def _summary(
 
 
 def check_together(
-    examinations: list[examination.Examination], experiment: Experiment
+    examinations: list[examination.Examination],
+    experiment: Experiment,
+    split: str = "",
 ) -> None:
     """Compare the data sets that a config unites with its model.
 
     Args:
         examinations: of the data sets; faults are added to each.
         experiment: the config.
+        split: "train" or "val", where the data sets are the config's own.
     """
     model, names, has_masks = experiment.model, [], False
     for found in examinations:
@@ -106,9 +109,15 @@ def check_together(
         has_masks |= found.source.masks and any(
             each.has_mask for each in found.survey.trained()
         )
-    count = len(set(names) if len(examinations) > 1 else names)
+    is_union = len(examinations) > 1 or (
+        bool(split) and datasets.is_union(experiment.data)
+    )
+    count = len(set(names) if is_union else names)
+    fits = isinstance(model, ProposerConfig) or model.num_classes == count
+    if split == "val" and is_union:  # which has the training's classes
+        fits |= count < model.num_classes
     for found in examinations:
-        if not isinstance(model, ProposerConfig) and model.num_classes != count:
+        if not fits:
             detail = f"{model.num_classes} classes, the data {count}"
             found.findings.add("config-classes", detail)
         if experiment.data.with_masks and not has_masks:

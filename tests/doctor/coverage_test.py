@@ -15,6 +15,7 @@ from keras_fair.config import (
     ProposalConfig,
     RetinaNetConfig,
     RPNConfig,
+    SourceConfig,
 )
 from keras_fair.doctor import coverage, examination
 from keras_fair.models import pyramid_anchors
@@ -165,6 +166,34 @@ def test_sources_together_have_classes_and_masks(examined, files, masks):
     for found in united:
         assert not found.findings.counts["config-classes"]
         assert found.findings.counts["config-masks"] == (not masks)
+
+
+UNION = dataclasses.replace(DATA, train_sources=(SourceConfig(),))
+
+
+def count_of_classes_fits(found, num_classes, data, split):
+    model = RetinaNetConfig(num_classes=num_classes)
+    experiment = Experiment(model=model, data=data)
+    coverage.check_together([found], experiment, split)
+    return not found.findings.counts["config-classes"]
+
+
+def test_one_source_of_a_union_joins_its_classes(examined):
+    examined.source = dataclasses.replace(
+        examined.source, class_map=(("cat", "pet"), ("dog", "pet"))
+    )
+    assert count_of_classes_fits(examined, 2, UNION, "train")
+    assert not count_of_classes_fits(examined, 2, DATA, "train")
+
+
+def test_a_union_s_evaluation_may_lack_classes(examined):
+    assert count_of_classes_fits(examined, 4, UNION, "val")
+    assert not count_of_classes_fits(examined, 4, UNION, "train")
+
+
+@pytest.mark.parametrize("data, count", [(DATA, 4), (UNION, 2)])
+def test_evaluation_has_no_class_that_the_training_lacks(examined, data, count):
+    assert not count_of_classes_fits(examined, count, data, "val")
 
 
 def test_a_class_map_of_no_class_is_an_error(examined):
