@@ -15,7 +15,8 @@ given, files of any format, shards and all sources of a union:
     python -m keras_fair.bin.doctor --config=mask_rcnn_r50_fpn_1x_coco \
         --set data.root=/data/coco --split=val
 
-Exit status: 0 no errors (warnings perhaps), 1 errors, 2 wrong usage.
+Exit status: 0 no errors (warnings perhaps), 1 errors, 2 wrong usage or
+another failure of the program.
 """
 
 import os
@@ -45,7 +46,7 @@ SPLIT = flags.DEFINE_enum(
 )
 REPORT = flags.DEFINE_string("report", None, "Folder for the report's files.")
 
-WRONG_USAGE = 2  # exit status; that of errors is 1
+FAILED = 2  # exit status; that of errors in the data is 1
 
 
 def choose(arguments: list[str], config) -> list[SourceConfig]:
@@ -60,16 +61,16 @@ def choose(arguments: list[str], config) -> list[SourceConfig]:
         return [SourceConfig(sources.JSON, given[0], IMAGES.value)]
     if len(arguments) == len(given) == 1 and not IMAGES.value:
         if os.path.isfile(arguments[0]):
-            raise app.UsageError("Give --images of the json.", WRONG_USAGE)
+            raise app.UsageError("Give --images of the json.", FAILED)
         try:
             return sources.of_path(arguments[0])
         except ValueError as error:
-            raise app.UsageError(str(error), WRONG_USAGE) from error
+            raise app.UsageError(str(error), FAILED) from error
     if given or IMAGES.value or not config:
         raise app.UsageError(
             "Give one DATASET, a json with --images or a folder without; or "
             "--config.",
-            WRONG_USAGE,
+            FAILED,
         )
     return datasets.sources_of(config, SPLIT.value)
 
@@ -112,11 +113,30 @@ def report_folder(number: int, found: examination.Examination) -> str:
     return os.path.join(REPORT.value, f"{number}-{name}")
 
 
+def make_report_folder() -> None:
+    """Make --report's folder before the work that it is for.
+
+    Raises:
+        ValueError: it cannot be made.
+    """
+    try:
+        os.makedirs(REPORT.value, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            "Expected --report as a folder that is there or can be made. "
+            f"Received: {REPORT.value} ({error.strerror}). Name another."
+        ) from error
+
+
 def main(arguments) -> int:
     experiment = None
     if experiments.CONFIG.value:
         experiment = experiments.load(experiments.CONFIG.value)
+    elif experiments.SET.value:
+        raise app.UsageError("Give --config, which --set changes.", FAILED)
     chosen = choose(arguments[1:], experiment and experiment.data)
+    if REPORT.value:
+        make_report_folder()
     examinations = examine(chosen)
     covered, needed = [], None
     if experiment:
@@ -144,9 +164,13 @@ def run() -> None:
     try:
         experiments.run(main)
     except SystemExit as stop:
-        # absl ends with 1 where it cannot parse the flags.
-        is_parsed = flags.FLAGS.is_parsed()
-        sys.exit(stop.code if is_parsed else WRONG_USAGE)
+        # absl ends with 1 where it cannot parse the flags, Python where the
+        # code is a message.
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        elif flags.FLAGS.is_parsed():
+            sys.exit(stop.code)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

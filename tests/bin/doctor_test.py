@@ -144,9 +144,22 @@ def test_a_folder_of_coco_is_examined():
         ["one", "--annotations=two"],
         [".", "--images=photos"],
         ["/no/such/folder"],
+        [".", "--set=data.root=/data"],
+        ["--config=no_such_config"],
+        ["--config=tiny_synthetic", "--set=data.no_such_field=1"],
     ],
 )
 def test_wrong_usage_ends_with_2(arguments):
     status, output = run(*arguments)
     assert status == 2, output
     assert "Traceback" not in output
+
+
+def test_a_report_where_a_file_is_is_refused_before_the_work(files):
+    annotations, images = files.write()
+    status, output = run(
+        annotations, f"--images={images}", f"--report={annotations}"
+    )
+    assert status == 2, output
+    assert f"Received: {annotations} (File exists)" in output
+    assert "Traceback" not in output and "4/4" not in output
