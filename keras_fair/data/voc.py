@@ -7,7 +7,8 @@ earlier; many tools write the XML. Needs no TensorFlow.
 import io
 import math
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from xml.etree import ElementTree
 from xml.parsers import expat
 
@@ -67,7 +68,8 @@ class VocDataset(instances.InstanceDataset):
             ValueError: it is no text.
         """
         images, annotations, faults = [], [], []
-        for image_id, name in enumerate(read_list(self.path), start=1):
+        names = read_list(self.path, self.folder, self.is_file)
+        for image_id, name in enumerate(names, start=1):
             try:
                 image, objects = self._image_dicts(name)
             except (ValueError, OSError) as error:
@@ -103,8 +105,15 @@ def png_path(folder: str, name: str) -> str:
     return os.path.join(folder, "SegmentationObject", f"{name}.png")
 
 
-def read_list(path: str) -> list[str]:
+def read_list(
+    path: str, folder: str, is_file: Callable[[str], bool] = files.is_file
+) -> list[str]:
     """Return the names that a list of images has.
+
+    Args:
+        path: of the list.
+        folder: with Annotations, which tell a name that has spaces.
+        is_file: says of a path if it is there.
 
     Raises:
         FileNotFoundError: there is no such list.
@@ -113,11 +122,22 @@ def read_list(path: str) -> list[str]:
     if not files.is_file(path):
         raise FileNotFoundError(f"No list of images {path}.")
     try:
-        lines = file_parts.read(path).decode("utf-8").splitlines()
+        # Windows' editors begin with a byte order mark.
+        lines = file_parts.read(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 ({error}).") from error
-    # A list of one class has a second column, whether it is there.
-    return [line.split()[0] for line in lines if line.strip()]
+    names = (line.strip() for line in lines if line.strip())
+    return [_without_columns(name, folder, is_file) for name in names]
+
+
+def _without_columns(name: str, folder: str, is_file: Callable) -> str:
+    """Drop the numbers behind a name, down to one that has an XML."""
+    # The list of a class has a column of -1, 0 and 1; others have two.
+    while column := re.search(r"\s+-?\d+$", name):
+        if is_file(xml_path(folder, name)):
+            break
+        name = name[: column.start()]
+    return name
 
 
 def read_image(root, name: str, path: str) -> dict:

@@ -35,7 +35,7 @@ def read(
         names = _every_name(folder, findings)
     else:
         names = _names(
-            os.path.join(folder, "ImageSets", f"{split}.txt"), findings
+            os.path.join(folder, "ImageSets", f"{split}.txt"), folder, findings
         )
     images, annotations = [], []
     for image_id, name in enumerate(names, start=1):
@@ -56,20 +56,19 @@ def read(
     return voc.make_content(images, annotations, class_names)
 
 
-def _names(path: str, findings) -> list[str]:
+def _names(path: str, folder: str, findings) -> list[str]:
     try:
-        return voc.read_list(path)
+        return voc.read_list(path, folder)
     except (ValueError, OSError) as error:
         findings.add("list-broken", str(error))
         return []
 
 
 def _every_name(folder: str, findings) -> list[str]:
-    folder = glob.escape(folder)
-    names = set()
-    for path in glob.glob(f"{folder}/ImageSets/*/*.txt"):
-        names.update(_names(path, findings))
-    for path in glob.glob(f"{folder}/Annotations/*.xml"):
+    names, escaped = set(), glob.escape(folder)
+    for path in glob.glob(f"{escaped}/ImageSets/**/*.txt", recursive=True):
+        names.update(_names(path, folder, findings))
+    for path in glob.glob(f"{escaped}/Annotations/*.xml"):
         names.add(os.path.splitext(os.path.basename(path))[0])
     return sorted(names)
 

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -82,6 +84,30 @@ def test_masks_reach_the_evaluator(files):
 def test_a_list_with_a_second_column_and_an_empty_image(files):
     dataset = files.read("Segmentation/val", with_masks=True)
     assert [len(record.labels) for record in dataset.records] == [0]
+
+
+def test_a_name_may_have_spaces_beside_columns(files):
+    for name in ("my photo 1", "ü b"):
+        files.add_image(name, voc_object("dog", (1, 1, 9, 9)))
+    files.write_list("Main/spaces", "my photo 1", "ü b", "2007_000039 ")
+    files.write_list("Main/dog_spaces", "my photo 1 -1", "ü b  1")
+    (files.folder / "ImageSets/Layout").mkdir()
+    files.write_list("Layout/spaces", "ü b 12  -1", "2007_000039 3")
+    counts = [
+        [os.path.basename(record.path) for record in files.read(split).records]
+        for split in ("Main/spaces", "Main/dog_spaces", "Layout/spaces")
+    ]
+    assert counts == [
+        ["my photo 1.jpg", "ü b.jpg", "2007_000039.jpg"],
+        ["my photo 1.jpg", "ü b.jpg"],
+        ["ü b.jpg", "2007_000039.jpg"],
+    ]
+
+
+def test_a_list_may_begin_with_a_byte_order_mark(files):
+    path = files.folder / "ImageSets/Main/mark.txt"
+    path.write_bytes("\ufeff2007_000032\r\n2007_000039\r\n".encode())
+    assert len(files.read("Main/mark").records) == 2
 
 
 def test_own_classes_keep_their_names(files):

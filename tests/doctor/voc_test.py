@@ -141,6 +141,16 @@ def test_a_whole_folder_is_its_xml_and_its_lists(files):
     assert names == class_splits.VOC_CLASSES
 
 
+def test_lists_lie_in_any_folder_and_have_names_with_spaces(files):
+    files.add_image("my photo 1", broken_voc.voc_object("dog", (1, 1, 9, 9)))
+    files.write_list("Main/dog", "my photo 1  -1")
+    (files.folder / "ImageSets/all.txt").write_text("my photo 1\nmissing\n")
+    found = examine(files, WHOLE)
+    assert len(found.survey.images) == 4
+    (missing,) = (f for f in found.findings.listed() if f.code == "xml-missing")
+    assert [each.image for each in missing.examples] == ["missing"]
+
+
 def test_the_classes_of_a_whole_folder_are_its_own(files):
     broken_voc.objects(broken_voc.voc_object("unicorn", (1, 1, 9, 9)))(files)
     found = examine(files, WHOLE)
