@@ -89,13 +89,23 @@ def _find_shards(folder: str, split: str) -> dict:
             "tensorflow-datasets prepared, such as "
             "keras_fair_instances/coco/1.0.0."
         )
-    info = json.loads(file_parts.read(path))
+    info = _read_json(path)
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         raise ValueError(
             f"Expected {folder} in the file format tfrecord. Received: "
             f"{info['fileFormat']}. Prepare it anew as tfrecord."
         )
-    lengths = {each["name"]: each["shardLengths"] for each in info["splits"]}
+    try:
+        lengths = {
+            # An empty split has none.
+            each["name"]: list(map(int, each.get("shardLengths", [])))
+            for each in info["splits"]
+        }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"Expected splits of a name and shardLengths in {path}. Received: "
+            f"{info.get('splits')!r:.60}. Copy or prepare it again."
+        ) from error
     if split not in lengths:
         raise ValueError(
             f"Expected a split of {folder}: {', '.join(lengths)}. Received: "
@@ -110,7 +120,22 @@ def _find_shards(folder: str, split: str) -> dict:
             f"{len(names)}. Copy or prepare it again."
         )
     paths = (os.path.join(folder, name) for name in names)
-    return dict(zip(paths, map(int, lengths[split])))
+    return dict(zip(paths, lengths[split]))
+
+
+def _read_json(path: str) -> dict:
+    try:
+        content = json.loads(file_parts.read(path))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not complete JSON ({error}). Copy or prepare it again."
+        ) from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"Expected a dict in {path}. Received: {content!r:.60}. Copy or "
+            "prepare it again."
+        )
+    return content
 
 
 def _read_categories(folder: str) -> list[dict]:
@@ -124,7 +149,7 @@ def _read_categories(folder: str) -> list[dict]:
     names = file_parts.read(path).decode("utf-8").rstrip("\n").split("\n")
     path_of_metadata, metadata = os.path.join(folder, METADATA), {}
     if exists(path_of_metadata):
-        metadata = json.loads(file_parts.read(path_of_metadata))
+        metadata = _read_json(path_of_metadata)
     ids = metadata.get("category_ids") or range(1, len(names) + 1)
     if len(ids) != len(names):
         raise ValueError(

@@ -244,6 +244,35 @@ def test_a_broken_folder_is_explained(folder, spoil, error, message):
         prepared.PreparedDataset(folder, "train")
 
 
+@pytest.mark.parametrize("name", ["dataset_info.json", "metadata.json"])
+@pytest.mark.parametrize(
+    "text, message",
+    [("{", "{} is not complete JSON .*Copy"), ("[1]", "a dict in {}.*: .1.")],
+)
+def test_json_of_another_shape_is_explained(folder, name, text, message):
+    path = pathlib.Path(folder, name)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message.format(path)):
+        prepared.PreparedDataset(folder, "train")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        '{"splits": 1}',
+        '{"splits": [{"shardLengths": ["3"]}]}',
+        '{"splits": [{"name": "train", "shardLengths": ["three"]}]}',
+        '{"splits": ["train"]}',
+    ],
+)
+def test_splits_of_another_shape_are_explained(folder, text):
+    pathlib.Path(folder, "dataset_info.json").write_text(text)
+    message = "Expected splits of .*dataset_info.json. Received: .* prepare it"
+    with pytest.raises(ValueError, match=message):
+        prepared.PreparedDataset(folder, "train")
+
+
 class Plain(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Has what coco/2017 (is_crowd, ids) or voc (is_difficult) have."""
 
