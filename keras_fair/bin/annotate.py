@@ -126,7 +126,8 @@ class _Appending:
 def _wants_mask(annotation: dict, replace: bool) -> bool:
     if annotation.get("iscrowd"):
         return False
-    return replace or annotation.get("segmentation") in (None, [], [[]])
+    segmentation = annotation.get("segmentation")
+    return replace or not segmentation or segmentation == [[]]
 
 
 def _read(folder: str, image: dict, annotator) -> image_files.ImageFile:

@@ -97,6 +97,15 @@ def test_boxes_without_mask_get_one(content, images, annotator):
     json.dumps(content)
 
 
+@pytest.mark.parametrize("nothing", [None, [], [[]], {}])
+def test_what_readers_take_for_no_mask_is_none(
+    nothing, content, images, annotator
+):
+    content["annotations"] = [thing(1, segmentation=nothing)]
+    counts = annotate.annotate(content, images, annotator)
+    assert counts["segmented"] == 1
+
+
 def test_a_mask_is_the_model_s_of_that_box_and_class(
     content, images, model, annotator
 ):
