@@ -83,12 +83,14 @@ def load_initial_weights(model, path: str) -> None:
 
     Raises:
         ValueError: weights of another shape or kind of model, or missing
-            ones.
+            ones; a detector that is frozen here, of other settings.
     """
     if not os.path.isdir(path):
         model.load_weights(path)
         return
     given = load_preset(path)
+    if isinstance(model, MaskRCNN) and isinstance(given, FasterRCNN):
+        model.check_frozen(given.config)
     if type(given) is not type(model) and isinstance(model, MaskRCNN):
         model.copy_detector(given)
     else:

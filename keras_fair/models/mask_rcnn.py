@@ -8,7 +8,7 @@ B images, R RoIs, D detections, M ground-truth slots, K classes.
 import keras
 from keras import ops
 
-from keras_fair import contract, losses
+from keras_fair import config_files, contract, losses
 from keras_fair.config import MaskRCNNConfig
 from keras_fair.layers.mask_head import MaskHead, MaskMLPHead
 from keras_fair.models import choices, mask_losses, roi
@@ -17,6 +17,17 @@ from keras_fair.ops import masks as mask_ops
 
 # What a Mask R-CNN shares with a Faster R-CNN.
 DETECTOR_PARTS = ("backbone", "pyramid", "rpn_head", "box_head")
+# What a detector's weights were learned for, beside their shapes.
+DETECTOR_SETTINGS = (
+    "class_names",
+    *("pixels.channel_order", "pixels.mean", "pixels.std"),
+    *("backbone.name", "backbone.stride_in", "backbone.norm_epsilon"),
+    *("pyramid.coarse", "pyramid.coarse_input"),
+    *("proposals.anchor_sizes", "proposals.anchor_ratios"),
+    *("proposals.anchor_offset", "proposals.anchor_rounding"),
+    *("proposals.anchor_stride", "roi_max_level", "roi_sampling_ratio"),
+    *("roi_aligned", "roi_trim", "box_weights"),
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_fair")
@@ -103,6 +114,33 @@ class MaskRCNN(FasterRCNN):
                     f"the two has: {', '.join(differ[:6])}."
                 )
             own.set_weights(given.get_weights())
+
+    def check_frozen(self, config) -> None:
+        """Refuse a detector that would be frozen and do something else here.
+
+        One that learns on adapts itself to other settings.
+
+        Args:
+            config: the detector's.
+
+        Raises:
+            ValueError: other classes, pixels, anchors or RoIs, by name.
+        """
+        if not self.config.freeze_detector:
+            return
+        found = config_files.differences(config, self.config)
+        differ = [
+            f"{name} is {own!r} and was {given!r}"
+            for name, (given, own) in found.items()
+            if name in DETECTOR_SETTINGS
+            and (name != "class_names" or (given and own))
+        ]
+        if differ:
+            raise ValueError(
+                "Expected a frozen detector's own settings, as it cannot "
+                f"learn others. Received: {'; '.join(differ)[:400]}. Set "
+                "them under model, or start from another detector."
+            )
 
     def detect(self, features: dict, proposals, image_shape) -> dict:
         """Detect boxes, then their masks (section 3, "Inference")."""

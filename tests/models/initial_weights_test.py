@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_fair import models
-from keras_fair.config import BackboneConfig
+from keras_fair.config import BackboneConfig, PixelConfig
 from keras_fair.models import build_model, load_initial_weights
 from tests.models import tiny
 
@@ -52,6 +52,32 @@ def test_a_detector_of_another_kind_is_no_start(make, tmp_path, monkeypatch):
     name = type(given).__name__
     with pytest.raises(ValueError, match=f"FasterRCNN.*Received: {name}"):
         load_initial_weights(tiny.mask_x_rcnn(), str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"roi_aligned": False}, "roi_aligned is False and was True"),
+        (
+            {"pixels": PixelConfig(channel_order="rgb")},
+            "pixels.channel_order is 'rgb' and was 'bgr'",
+        ),
+        ({"class_names": ("c", "a", "b")}, "was \\['a', 'b', 'c'\\]"),
+    ],
+)
+def test_a_detector_is_frozen_with_its_own_settings(changes, message, tmp_path):
+    names = {"class_names": ("a", "b", "c")}
+    config = tiny.faster_rcnn_config(**BACKBONE, **names)
+    build_model(config).save_to_preset(str(tmp_path))
+
+    def start(**changes):
+        config = tiny.mask_x_rcnn_config(**{**BACKBONE, **names, **changes})
+        load_initial_weights(build_model(config), str(tmp_path))
+
+    start(freeze_detector=True, max_detections=7)
+    start(**changes)  # it learns on
+    with pytest.raises(ValueError, match=message):
+        start(freeze_detector=True, **changes)
 
 
 def test_other_classes_are_no_start(folder):
