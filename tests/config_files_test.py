@@ -3,9 +3,10 @@ import dataclasses
 import json
 import pathlib
 
+import keras
 import pytest
 
-from keras_fair import config, config_files
+from keras_fair import config, config_files, models
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / "configs").glob("*.py"))
 
@@ -291,6 +292,14 @@ def test_every_experiment_has_as_many_classes_as_visual_genome_s_reader(path):
 
     assert set(counts) <= {experiment.model.num_classes}
     assert bool(counts) == ("visual_genome" in path.stem)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_experiment_s_model_is_built(path):
+    with keras.StatelessScope(initialize_variables=False):  # shapes only
+        model = models.build_model(config_files.load(path.stem).model)
+        assert all(part.built for part in model.layers)
+    keras.utils.clear_session()
 
 
 def test_every_config_class_has_a_default_for_every_field():

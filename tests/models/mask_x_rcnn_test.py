@@ -1,12 +1,15 @@
 """Mask^X R-CNN: what the transfer is given, makes and learns from."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
 from keras_fair import contract
-from keras_fair.models import mask_x_rcnn, roi
+from keras_fair.config import BackboneConfig, MaskXRCNNConfig
+from keras_fair.models import MaskXRCNN, build_model, mask_x_rcnn, roi
 from tests.models import tiny
 
 TRUTH = tiny.batch_with_masks()[1]
@@ -67,6 +70,29 @@ def test_logits_are_features_times_transferred_rows(branch, features, boxes):
     # float32 sums of up to 6,272 products.
     scale = np.abs(expected).max()
     np.testing.assert_allclose(found, expected, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(
+    ("branch", "weights"),
+    [("mlp", 157_352_720), ("pooled_mlp", 9_835_280), ("fcn", 257)],
+)
+def test_the_agnostic_branch_has_the_papers_number_of_weights(branch, weights):
+    config = MaskXRCNNConfig(agnostic_branch=branch)
+    with keras.StatelessScope(initialize_variables=False):  # shapes only
+        model = MaskXRCNN(config)
+        found = {
+            name: sum(int(np.prod(w.shape)) for w in part.weights)
+            for name, part in (
+                ("branch", model.agnostic_branch),
+                ("transfer", model.transfer),
+                ("all", model),
+            )
+        }
+    keras.utils.clear_session()
+    assert found["branch"] == weights
+    assert found["transfer"] == 1_376_768
+    if branch == "mlp":  # section 3.4: more than three times the rest
+        assert weights > 3 * (found["all"] - weights)
 
 
 def test_with_many_classes_only_those_of_the_rois_are_transferred(
@@ -215,6 +241,44 @@ def test_a_frozen_detector_stays_as_it_is_while_masks_learn():
     assert all((a != b).any() for a, b in zip(before, after))
     parts = {v.path.split("/")[1] for v in model.trainable_variables}
     assert parts == {"mask_head", "transfer"}
+
+
+def test_a_frozen_detector_keeps_the_statistics_of_its_norms():
+    norms = {
+        "backbone": BackboneConfig(
+            name="resnet18", stem_filters=8, norm="batch", frozen_stages=0
+        ),
+        "pyramid": dataclasses.replace(
+            tiny.mask_x_rcnn_config().pyramid, norm="batch"
+        ),
+        "box_head_convolutions": 1,
+        "box_head_norm": "batch",
+    }
+    model = build_model(
+        tiny.mask_x_rcnn_config(
+            mask_norm="batch", freeze_detector=True, **norms
+        )
+    )
+    model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    parts = ("backbone", "pyramid", "rpn_head", "box_head", "mask_head")
+    weights = {name: getattr(model, name).weights for name in parts}
+    before = keras.tree.map_structure(np.array, weights)
+    model.train_on_batch(*tiny.batch_with_masks())
+    after = keras.tree.map_structure(np.array, weights)
+    for name in parts[:-1]:
+        for old, new in zip(before[name], after[name], strict=True):
+            np.testing.assert_array_equal(old, new)
+    statistics = [w.name.startswith("moving") for w in weights["mask_head"]]
+    assert any(statistics)
+    for old, new in zip(before["mask_head"], after["mask_head"]):
+        assert (old != new).any()
+    decayed = [w for w in model.trainable_variables if w.name == "kernel"]
+    # No L2 of what cannot learn; these are the kernels after the step.
+    squares = sum(float(ops.sum(ops.square(w))) for w in decayed)
+    assert {w.path.split("/")[1] for w in decayed} == {"mask_head", "transfer"}
+    assert float(model.loss_trackers["l2_loss"].result()) == pytest.approx(
+        0.5e-4 * squares, rel=1e-2
+    )
 
 
 def test_a_detector_of_other_classes_is_not_copied():
