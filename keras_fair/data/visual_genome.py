@@ -63,6 +63,12 @@ class VisualGenomeDataset(instances.InstanceDataset):
                 'Expected split "train", "val", "test" or "" for all. '
                 f"Received: {split!r}."
             )
+        if split and not files.is_file(coco_val):
+            raise FileNotFoundError(
+                "Expected coco_val as COCO's instances_val2017.json, by which "
+                f"images are split. Received: {coco_val!r}. Give it, or split "
+                '"" for all images.'
+            )
         if num_classes < NUM_COCO:
             raise ValueError(
                 f"Expected num_classes of at least {NUM_COCO}, COCO's, "

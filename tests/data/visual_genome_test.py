@@ -229,6 +229,11 @@ def test_as_many_classes_as_asked_for_whatever_is_frequent(files):
         files.read(num_classes=79)
 
 
+def test_a_split_needs_coco_s_images(files):
+    with pytest.raises(FileNotFoundError, match="coco_val .*Received: ''"):
+        files.read(split="train")
+
+
 def test_an_unknown_split_is_refused(files):
     with pytest.raises(ValueError, match="Received: 'minival'"):
         files.read(split="minival")
