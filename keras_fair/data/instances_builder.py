@@ -63,8 +63,8 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         options: tfds's, such as `file_format`.
 
     Raises:
-        ValueError: data sets of different categories or keypoints; options
-            without a runner.
+        ValueError: data sets of different categories or keypoints, or two
+            classes of a name; options without a runner.
         ModuleNotFoundError: a runner without apache-beam.
     """
 
@@ -90,6 +90,14 @@ class InstancesBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "Expected splits of the same category ids, names and "
                 "keypoints. Received: "
                 f"{', '.join(each.path for each in datasets.values())}."
+            )
+        _, names, _ = _classes(next(iter(datasets.values())))
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                "Expected classes of different names, by which they are told "
+                f"apart in shards. Received twice: {', '.join(twice)}. Rename "
+                "or unite them."
             )
         if beam_runner and not importlib.util.find_spec("apache_beam"):
             raise ModuleNotFoundError(

@@ -130,6 +130,14 @@ def test_splits_of_other_classes_are_refused(coco_files, tmp_path):
         prepare({"train": one, "val": two}, tmp_path)
 
 
+def test_two_classes_of_a_name_are_refused(coco_files, tmp_path):
+    for category in coco_files.content["categories"]:
+        category["name"] = "cat"
+    twice = coco.CocoDataset(*coco_files.write())
+    with pytest.raises(ValueError, match="Received twice: cat. Rename"):
+        prepare({"train": twice}, tmp_path)
+
+
 def test_what_fails_leaves_nothing_that_looks_complete(small, tmp_path):
     gone = small.records[1].path
     os.rename(gone, gone + "x")
