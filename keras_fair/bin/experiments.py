@@ -79,6 +79,19 @@ def load(name_or_path: str) -> config_lib.Experiment:
     return experiment
 
 
+def refuse_arguments(arguments: list[str]) -> None:
+    """Refuse what is no flag, such as the second of "--set a=1 b=2".
+
+    Args:
+        arguments: of `main`, the program's name first.
+    """
+    if arguments[1:]:
+        raise app.UsageError(
+            f"Expected flags alone. Received: {' '.join(arguments[1:])}. "
+            "Each setting needs a --set of its own."
+        )
+
+
 def model_folder() -> str:
     """Return the preset folder that --model or --workdir names."""
     if MODEL.value or WORKDIR.value:

@@ -11,6 +11,7 @@ killed starts anew, and leaves a folder "incomplete..." that may be deleted.
 
 import dataclasses
 import os
+import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -18,7 +19,12 @@ from absl import flags
 from keras_fair import config as config_lib
 from keras_fair import files
 from keras_fair.bin import experiments
-from keras_fair.data import datasets, instances_builder
+from keras_fair.data import datasets
+
+try:
+    from keras_fair.data import instances_builder
+except ModuleNotFoundError as error:  # of an extra that is not installed
+    sys.exit(str(error))
 
 DATA_DIR = flags.DEFINE_string("data_dir", None, "Folder of prepared data.")
 NAME = flags.DEFINE_string("name", None, "Of the data; default: the config's.")
@@ -53,7 +59,15 @@ def prepare(
         version: three numbers; what is there already is not written again.
         beam_runner: None is this process.
         beam_options: each as on Beam's command line.
+
+    Raises:
+        ValueError: a name that is no folder's.
     """
+    if not name or os.path.basename(name) != name:
+        raise ValueError(
+            f"Expected --name as the name of a folder. Received: {name!r}. "
+            "Where it lies is --data_dir's."
+        )
     folder = os.path.join(data_dir, instances_builder.NAME, name, version)
     if files.system(folder).isdir(folder):
         print(f"{folder} is there already. Delete it or give another version.")
@@ -76,7 +90,8 @@ def prepare(
     return folder
 
 
-def main(_) -> None:
+def main(arguments) -> None:
+    experiments.refuse_arguments(arguments)
     name = NAME.value
     if name is None:
         path = os.path.basename(experiments.CONFIG.value)

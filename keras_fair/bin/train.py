@@ -162,7 +162,8 @@ def _build(experiment: config_lib.Experiment) -> keras.Model:
     return model
 
 
-def main(_) -> None:
+def main(arguments) -> None:
+    experiments.refuse_arguments(arguments)
     experiment = experiments.load(experiments.CONFIG.value)
     workdir = experiments.WORKDIR.value
     report = train_experiment(experiment, workdir, DISTRIBUTION.value)

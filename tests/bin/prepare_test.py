@@ -1,5 +1,7 @@
 import dataclasses
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -66,3 +68,37 @@ def test_the_flags_name_the_folder(experiment, tmp_path, capsys):
         prepare.main([])
     folder = os.path.join("mask_rcnn_tiny_synthetic", "2.0.0")
     assert f"{folder} is there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a/"])
+def test_a_name_that_is_no_folder_s_is_refused(experiment, tmp_path, name):
+    from keras_fair.bin import prepare
+
+    with pytest.raises(ValueError, match=f"Expected --name .*: '{name}'"):
+        prepare.prepare(experiment, str(tmp_path), name)
+    assert not os.path.exists(tmp_path / "keras_fair_instances")
+
+
+WITHOUT_TFDS = """
+import sys
+
+sys.modules["tensorflow_datasets"] = None
+from keras_fair.bin import prepare
+
+prepare.run()
+"""
+
+
+def test_a_missing_package_is_a_message(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", WITHOUT_TFDS),
+            *("--config=tiny_synthetic", f"--data_dir={tmp_path}"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Install it: pip install 'keras-fair[tfds]'" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -147,6 +147,19 @@ def test_a_wrong_number_of_classes_says_what_to_set(shapes, tmp_path):
     assert "--set model.num_classes=3" in output
 
 
+@pytest.mark.parametrize(
+    "program, folder", [("train", "workdir"), ("prepare", "data_dir")]
+)
+def test_a_second_value_of_set_is_refused(tmp_path, program, folder):
+    output = run(
+        program,
+        *("--config=tiny_synthetic", f"--{folder}={tmp_path}"),
+        *("--set", "train.steps=1", "train.batch_size=1"),
+        fails=True,
+    )
+    assert "Received: train.batch_size=1. Each setting needs" in output
+
+
 def test_a_missing_annotation_file_is_named(shapes, tmp_path):
     output = run(
         "train",
