@@ -65,10 +65,15 @@ def test_coco_fits_the_canvas():
             assert not mask.any()
 
 
-def test_a_process_that_fails_fails_the_program():
-    done = run("--models=retinanet", backend="nothing")
+def test_processes_that_fail_fail_the_program_in_the_end():
+    done = run("--models=retinanet", "--torch_python=false", backend="nothing")
     assert done.returncode == 1
-    assert "--one=ours,retinanet,1 failed with status 1" in done.stderr
+    failures = [
+        f"--one={library},retinanet,1 failed with status 1."
+        for library in ("ours", "torchvision")
+    ]
+    assert done.stdout.splitlines() == failures
+    assert done.stderr.splitlines()[-2:] == failures
 
 
 @pytest.mark.slow
