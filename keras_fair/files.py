@@ -8,6 +8,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 import tempfile
 import types
 import uuid
@@ -136,6 +137,25 @@ def replacing(path: str | os.PathLike) -> Iterator[str]:
         os.replace(part, path)
     finally:
         remove(part)
+
+
+def check_free(folder: str | os.PathLike, size: int) -> None:
+    """Refuse to begin a file that a local folder has no room for.
+
+    HDF5 reports a full disk for each object it holds, or crashes.
+
+    Raises:
+        OSError: less than so many bytes are free.
+    """
+    if is_remote(folder):
+        return
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise OSError(
+            f"Expected {size / 1e6:.1f} MB of free space in {folder}. "
+            f"Received: {free / 1e6:.1f} MB. Make room and start again: what "
+            "was there is whole."
+        )
 
 
 def write_json(path: str | os.PathLike, content, indent=None) -> None:

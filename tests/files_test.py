@@ -49,6 +49,13 @@ def test_a_missing_folder_is_named(tmp_path):
         files.write_json(tmp_path / "missing" / "a.json", {})
 
 
+def test_a_folder_without_room_is_refused(tmp_path):
+    files.check_free(tmp_path, 1)
+    with pytest.raises(OSError, match="Expected 1000000000000.0 MB of free"):
+        files.check_free(tmp_path, 10**18)
+    files.check_free("gs://bucket/run", 10**18)  # nobody knows
+
+
 @pytest.fixture
 def remote(tmp_path):
     """A folder of TensorFlow's file system in memory."""

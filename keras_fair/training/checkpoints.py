@@ -36,6 +36,7 @@ def save(model: keras.Model, folder: str, *, keep: int) -> str:
     """
     system = files.system(folder)
     system.makedirs(folder)
+    files.check_free(folder, _size(model))
     target = os.path.join(folder, f"step-{step_of(model):09d}.weights.h5")
     with files.replacing(target) as part:
         with _no_distribution():
@@ -84,6 +85,12 @@ def step_of(model: keras.Model) -> int:
     """Return how many steps the compiled model has trained."""
     # Not int(): a mirrored variable is no number.
     return int(ops.convert_to_numpy(model.optimizer.iterations))
+
+
+def _size(model: keras.Model) -> int:
+    """Return the bytes of all that a checkpoint holds."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return sum(ops.convert_to_numpy(v).nbytes for v in variables)
 
 
 def _load(model: keras.Model, copy: str, path: str) -> None:
