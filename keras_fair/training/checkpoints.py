@@ -20,6 +20,7 @@ from keras_fair import files
 NAME = re.compile(r"step-(\d{9})\.weights\.h5")
 FOLDER = "checkpoints"  # of a work directory
 PART = "part.*.weights.h5"
+HEADER = 4096  # bytes that HDF5 adds to an array and its groups, at most
 SEEDS = "keras_fair_seeds"  # a group beside Keras's own
 
 
@@ -88,9 +89,9 @@ def step_of(model: keras.Model) -> int:
 
 
 def _size(model: keras.Model) -> int:
-    """Return the bytes of all that a checkpoint holds."""
+    """Return more bytes than a checkpoint takes."""
     variables = [*model.variables, *model.optimizer.variables]
-    return sum(ops.convert_to_numpy(v).nbytes for v in variables)
+    return sum(ops.convert_to_numpy(v).nbytes + HEADER for v in variables)
 
 
 def _load(model: keras.Model, copy: str, path: str) -> None:
