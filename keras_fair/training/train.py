@@ -72,7 +72,8 @@ def train(
 
     Raises:
         ValueError: steps that are not whole numbers of checkpoints, or
-            that the last checkpoint does not fit.
+            that the last checkpoint does not fit; processes that see other
+            checkpoints than the first.
         FloatingPointError: a loss that is not finite, naming its term.
     """
     _check_steps(config)
@@ -81,6 +82,7 @@ def train(
     with chosen.scope():
         compile_model(model, config)
         step = checkpoints.restore_latest(model, folder)
+    _check_same_step(step, chosen, folder)
     if step:
         _check_position(step, config)
         logging.info("Resuming at step %d.", step)
@@ -154,6 +156,20 @@ def _check_steps(config: TrainConfig) -> None:
                 f"train.checkpoint_steps. Received: {getattr(config, name)} "
                 f"and {config.checkpoint_steps}."
             )
+
+
+def _check_same_step(step: int, chosen: devices.OneDevice, folder: str) -> None:
+    """Refuse folders of several hosts that are not the same one.
+
+    Their weights would differ, and each step make a mixture of them.
+    """
+    steps = [int(each) for each in chosen.gather(str(step).encode())]
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"Expected all processes to see the checkpoints in {folder}. "
+            f"Received, by process, the last steps {steps}. Give a --workdir "
+            "that all hosts share."
+        )
 
 
 def _check_position(step: int, config: TrainConfig) -> None:

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_fair.config import TrainConfig
-from keras_fair.training import averages, train
+from keras_fair.training import averages, devices, train
 from tests.models import tiny
 
 
@@ -113,6 +113,24 @@ def test_a_schedule_without_a_place_for_the_checkpoint_is_refused(
     trained(settings(), tmp_path)
     with pytest.raises(ValueError, match=message):
         trained(settings(**changes), tmp_path)
+
+
+def test_processes_that_see_other_checkpoints_are_refused(tmp_path):
+    class SecondOfTwo(devices.OneDevice):
+        num_processes, process = 2, 1
+
+        def gather(self, value):
+            return [b"3", value]
+
+    with pytest.raises(ValueError, match=r"by process, .* steps \[3, 0\]"):
+        train.train(
+            tiny.retinanet(),
+            None,
+            settings(),
+            str(tmp_path),
+            chosen=SecondOfTwo(),
+        )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
