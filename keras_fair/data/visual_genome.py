@@ -35,8 +35,8 @@ class VisualGenomeDataset(instances.InstanceDataset):
             own VG_100K and VG_100K_2 in it.
         split: "" is all images; "val" those of COCO's validation, which a
             detector of COCO's classes must not have seen; "test" 5000 that
-            COCO does not have (those of the lowest ids; the paper's are not
-            published); "train" the rest.
+            COCO does not have (the last of image_data.json, as the authors'
+            code takes them); "train" the rest.
         coco_val: path of COCO's instances_val2017.json, wherever there is a
             split.
         num_classes: of all, COCO's 80 among them; fewer where the files
@@ -127,10 +127,10 @@ class VisualGenomeDataset(instances.InstanceDataset):
             each["id"] for each in checks.read_json(self._coco_val)["images"]
         }
         in_coco = {i: image.get("coco_id") for i, image in images.items()}
-        others = sorted(i for i, coco_id in in_coco.items() if coco_id is None)
+        others = [i for i, coco_id in in_coco.items() if coco_id is None]
         parts = {
             "val": {i for i, coco_id in in_coco.items() if coco_id in coco},
-            "test": set(others[:NUM_TEST_IMAGES]),
+            "test": set(others[-NUM_TEST_IMAGES:]),
         }
         rest = set(images) - parts["val"] - parts["test"]
         return parts.get(self._split, rest)

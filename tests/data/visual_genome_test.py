@@ -167,7 +167,7 @@ def test_images_may_lie_in_one_folder(files):
 
 
 @pytest.mark.parametrize(
-    "split, expected", [("val", [4]), ("test", [1]), ("train", [2, 3, 5])]
+    "split, expected", [("val", [4]), ("test", [2]), ("train", [1, 3, 5])]
 )
 def test_split_keeps_coco_s_validation_apart(
     files, monkeypatch, split, expected
