@@ -2,8 +2,9 @@
 
 import json
 
+from keras_fair import files
 from keras_fair.data import annotations as checks
-from keras_fair.data import exports
+from keras_fair.data import exports, file_parts
 from keras_fair.data import records as data_records
 from keras_fair.doctor import findings as findings_lib
 
@@ -40,8 +41,9 @@ def read(
         findings: faults are added to it.
     """
     try:
-        with open(path, "rb") as file:
-            raw = file.read()
+        if files.is_remote(path) and not files.is_file(path):
+            raise FileNotFoundError("there is no such file")
+        raw = file_parts.read(path)
     except (OSError, ValueError) as error:
         findings.add("json-missing", f"{path}: {error}")
         return None

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from keras_fair import files
 from keras_fair.doctor import findings, reading
 
 CONTENT = {
@@ -32,6 +33,16 @@ def test_the_lists_that_there_are_are_read(tmp_path):
     assert content.images == [] and len(content.annotations) == 1
     (fault,) = [each for each in found.listed() if each.code == "not-coco"]
     assert fault.examples[0].detail == '"images" is a NoneType, not a list'
+
+
+def test_a_remote_file_is_read_and_a_missing_one_named(tmp_path):
+    path = f"ram://{tmp_path}/instances.json"
+    found = findings.Findings()
+    assert reading.read(path, found) is None
+    assert found.counts["json-missing"] == 1
+    files.system(path).makedirs(f"ram://{tmp_path}")
+    files.write_json(path, CONTENT)
+    assert len(reading.read(path, found).images) == 1
 
 
 @pytest.mark.parametrize(
