@@ -11,7 +11,8 @@ class FiniteSGD(keras.optimizers.SGD):
     One bad step must not destroy the weights of a long training. Where any
     gradient of a step is not finite, all of that step's gradients count as
     zero: the weights move by their momentum only and stay finite.
-    `training.callbacks.NaNGuard` tells which loss term went wrong.
+    `training.callbacks.NaNGuard` tells which loss term went wrong, and how
+    often it was a gradient only.
 
     Under tf.distribute the gradients of all devices are summed first, so
     that the devices agree on what is finite, and `global_clipnorm` limits
@@ -22,7 +23,23 @@ class FiniteSGD(keras.optimizers.SGD):
     `weight_decay`: it is decoupled from the gradient and, at momentum 0.9,
     ten times weaker than the papers' for the same number. The models add the
     papers' L2 to their loss (`weight_decay` of their config).
+
+    Attributes:
+        bad_steps: int32 variable, how many steps so far had such a gradient;
+            of accumulated gradients, how many parts.
     """
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.bad_steps = self.add_variable(
+            shape=(),
+            dtype="int32",
+            initializer="zeros",
+            aggregation="only_first_replica",
+            name="bad_steps",
+        )
 
     def apply(self, grads, trainable_variables=None):
         grads = self._summed(list(grads))
@@ -32,7 +49,10 @@ class FiniteSGD(keras.optimizers.SGD):
             if gradient is not None
         ]
         if finite:
-            grads = self.repair(grads, ops.all(ops.stack(finite)))
+            is_finite = ops.all(ops.stack(finite))
+            is_bad = ops.logical_not(is_finite)
+            self.bad_steps.assign_add(ops.cast(is_bad, "int32"))
+            grads = self.repair(grads, is_finite)
         super().apply(grads, trainable_variables)
 
     def repair(self, grads: list, is_finite) -> list:

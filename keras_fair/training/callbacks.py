@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 
 import keras
+from absl import logging
 
 from keras_fair.training import averages, checkpoints
 
@@ -11,11 +12,28 @@ from keras_fair.training import averages, checkpoints
 class NaNGuard(keras.callbacks.Callback):
     """Stop at the first loss that is not finite, and name its term.
 
-    `optimizers.FiniteSGD` keeps such a step away from the weights.
+    `optimizers.FiniteSGD`, the optimiser, keeps such a step away from the
+    weights. A gradient may overflow where the loss does not: at the end of
+    an epoch a warning says how often.
 
     Raises:
         FloatingPointError: in `fit`, after the step.
     """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._bad_steps = int(self.model.optimizer.bad_steps.numpy())
+
+    def on_epoch_end(self, epoch, logs=None):
+        count = int(self.model.optimizer.bad_steps.numpy()) - self._bad_steps
+        if count:
+            logging.warning(
+                "%d of the last %d gradients were not finite and counted as "
+                "zero. In float16 a few are usual: each halves the loss "
+                "scale. Otherwise the loss goes beyond what it can bear: "
+                "lower the learning rate, or set a clip_norm.",
+                count,
+                self.params["steps"],
+            )
 
     def on_train_batch_end(self, batch, logs=None):
         logs = {name: float(value) for name, value in (logs or {}).items()}

@@ -2,9 +2,20 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
+from keras_fair.models import RetinaNet
 from keras_fair.training import callbacks
 from tests.models import tiny
+
+
+class SteepRetinaNet(RetinaNet):
+    """A RetinaNet with the root of 0 in its loss, which has no slope."""
+
+    def compute_losses(self, x, y, outputs, training):
+        terms = super().compute_losses(x, y, outputs, training)
+        root = ops.sqrt(0.0 * ops.sum(self.head.trainable_variables[-1]))
+        return {**terms, "box_loss": terms["box_loss"] + root}
 
 
 def test_the_guard_names_the_term_and_saves_the_weights():
@@ -16,6 +27,18 @@ def test_the_guard_names_the_term_and_saves_the_weights():
     x, y = tiny.batch()
     with pytest.raises(FloatingPointError, match="^box_loss stopped being f"):
         model.fit(x, y, batch_size=2, callbacks=[callbacks.NaNGuard()])
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_guard_counts_gradients_that_are_not_finite(caplog):
+    model = SteepRetinaNet(tiny.config(), tiny.backbone())
+    model.compile()
+    before = model.get_weights()
+    x, y = tiny.batch()
+    model.fit(x, y, batch_size=1, epochs=2, callbacks=[callbacks.NaNGuard()])
+    counts = [record.args for record in caplog.records]
+    assert counts == [(2, 2), (2, 2)]
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
