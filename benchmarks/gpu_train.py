@@ -4,11 +4,12 @@
         --fit=1000 --torch_python=/elsewhere/bin/python
 
 For each model (RetinaNet, Mask R-CNN; R-50-FPN) and batch: milliseconds of a
-training step and of one image's detection, in bfloat16, first ours and then
-torchvision's, each in a process of its own on the same card. --fit trains
-both for that many steps on the same images, from random weights, and prints
-the loss and COCO's box AP of each: of generated shapes on images not seen,
-or, with --coco=FOLDER, of COCO's train2017 there, overfitted.
+training step, images of a second of training, and milliseconds of one image's
+detection, in bfloat16, first ours and then torchvision's, each in a process of
+its own on the same card. --fit trains both for that many steps on the same
+images, from random weights, and prints the loss and COCO's box AP of each: of
+generated shapes on images not seen, or, with --coco=FOLDER, of COCO's
+train2017 there, overfitted.
 
 The work is the same: torchvision without weights trains every layer and
 batch normalisation, so ours does, too, with the strides, anchors, losses,
@@ -229,6 +230,7 @@ def measure(make: Callable, kind: str, batch: int) -> dict:
         report |= fitted(library, losses, examples, canvas)
     # Last, since it trains.
     report["step_ms"] = timed(lambda: library.train(fixed), library.wait)
+    report["images_per_s"] = 1000 * batch / report["step_ms"]
     return report
 
 
