@@ -52,7 +52,10 @@ def paste(scene: dict, source: dict, covered, place) -> dict:
     added = shift(source["objects"], top, left)
     masks = added["masks"]
     seen = masks * _under_grids(added["boxes"], covered, masks.shape[1])
-    is_seen = tf.reduce_any(seen > 0, [1, 2])
+    # A grid too coarse for a mask is empty, and says nothing of its pixels.
+    is_seen = tf.reduce_any(seen > 0, [1, 2]) | tf.reduce_all(
+        masks == 0, [1, 2]
+    )
     return {
         "image": tf.where(covered[..., None], pasted, image),
         "objects": unite([objects, scenes.select(added, is_seen)]),
