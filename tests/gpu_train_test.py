@@ -84,7 +84,7 @@ def test_ours_runs_small(kind):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])
     assert set(report) == {
-        *("library", "step_ms", "image_ms", "first_loss", "last_loss"),
-        *("AP", "AP50"),
+        *("library", "step_ms", "images_per_s", "image_ms"),
+        *("first_loss", "last_loss", "AP", "AP50"),
     }
     assert np.isfinite(report["last_loss"]) and 0 <= report["AP"] <= 1
