@@ -33,12 +33,16 @@ class FiniteSGD(keras.optimizers.SGD):
         if self.built:
             return
         super().build(variables)
-        self.bad_steps = self.add_variable(
+        self.bad_steps = self.add_scalar("bad_steps", "int32", 0)
+
+    def add_scalar(self, name: str, dtype: str, start: float):
+        """Return a new variable; all devices of tf.distribute agree on it."""
+        return self.add_variable(
             shape=(),
-            dtype="int32",
-            initializer="zeros",
+            dtype=dtype,
+            initializer=keras.initializers.Constant(start),
             aggregation="only_first_replica",
-            name="bad_steps",
+            name=name,
         )
 
     def apply(self, grads, trainable_variables=None):
@@ -99,20 +103,8 @@ class LossScaledSGD(FiniteSGD):
         if self.built:
             return
         super().build(variables)
-        self.loss_scale = self.add_variable(
-            shape=(),
-            dtype="float32",
-            initializer=keras.initializers.Constant(self.START),
-            aggregation="only_first_replica",
-            name="loss_scale",
-        )
-        self.good_steps = self.add_variable(
-            shape=(),
-            dtype="int32",
-            initializer="zeros",
-            aggregation="only_first_replica",
-            name="good_steps",
-        )
+        self.loss_scale = self.add_scalar("loss_scale", "float32", self.START)
+        self.good_steps = self.add_scalar("good_steps", "int32", 0)
 
     def scale_loss(self, loss):
         return loss * ops.cast(self.loss_scale, loss.dtype)
