@@ -9,6 +9,11 @@ TensorFlow's own convolutions against oneDNN's, our gradients differ from each
 other by 1e-3 to 8e-3 of their norm, and by 2e-2 if every pixel changes by a
 millionth of itself. The norm averages that out. The product with a random
 array does not: the worst of 80 then changes by 3e-2 of the norm.
+
+A polygon's pixel is drawn or not. By rounding, ours and the peer's RoIs differ
+by less than `NUDGE`, which on some CPUs turns one of the 6272 pixels of the
+targets and moves the loss of masks by 5e-4. So the losses and gradients must
+be the peer's for boxes as they are or with one side moved by that much.
 """
 
 import dataclasses
@@ -28,6 +33,7 @@ from tests.golden import peers
 pytestmark = pytest.mark.slow
 
 NORM_TOLERANCE, PROBE_TOLERANCE = 3e-3, 5e-2
+NUDGE = 1e-3  # pixels
 LOSSES = {
     "tv": {
         "rpn_class_loss": "loss_objectness",
@@ -96,10 +102,14 @@ def use_image_masks(peer) -> None:
     peer.model.mask_targets = mask_targets
 
 
-def use_polygons(peer) -> None:
+def use_polygons(peer, nudge: np.ndarray) -> None:
     """Draw each object's polygon into the RoI, as Detectron2 does with COCO's.
 
     The drawing is pycocotools's, there and here.
+
+    Args:
+        peer: whose model draws them.
+        nudge: [4], is added to the boxes.
     """
     targets = shared.fixture("targets.npz")
 
@@ -110,7 +120,7 @@ def use_polygons(peer) -> None:
         return pycocotools.mask.decode(pycocotools.mask.merge(runs))
 
     def mask_targets(rois, y):
-        boxes = peers.numpy(rois.boxes)[0].astype("float64")
+        boxes = peers.numpy(rois.boxes)[0].astype("float64") + nudge
         index = peers.numpy(rois.gt_index)[0]
         masks = np.zeros((1, len(boxes), 28, 28), "float32")
         for row in np.flatnonzero(peers.numpy(rois.positive)[0]):
@@ -190,16 +200,26 @@ def test_losses_and_gradients_are_the_peer_s(name, prefix, tmp_path):
     if prefix != BATCH_STATISTICS:
         keep_statistics(peer.model)
     if isinstance(peer.model, mask_rcnn.MaskRCNN):
-        polygons = peer.library == "d2" and prefix == "train"
-        (use_polygons if polygons else use_image_masks)(peer)
-    terms, gradients = losses_and_gradients(
-        peer.model, peers.image("noise"), truth(peer)
-    )
-    names = (LOSSES if peer.is_rcnn else RETINANET_LOSSES)[peer.library]
-    for ours, value in terms.items():
-        expected = peer.golden[f"{prefix}/{names[ours]}"]
-        assert value == pytest.approx(float(expected), rel=1e-4), ours
+        use_image_masks(peer)
+    x, y = peers.image("noise"), truth(peer)
+    terms, gradients = losses_and_gradients(peer.model, x, y)
+    if "d2_mask" in name and prefix == "train":
+        for nudge in NUDGE * np.vstack([np.zeros(4), np.eye(4), -np.eye(4)]):
+            use_polygons(peer, nudge)
+            terms, gradients = losses_and_gradients(peer.model, x, y)
+            if terms == expected_losses(peer, prefix, terms):
+                break
+    assert terms == expected_losses(peer, prefix, terms)
     check_gradients(peer, prefix, gradients)
+
+
+def expected_losses(peer, prefix: str, terms: dict) -> dict:
+    """Return the peer's value, with its tolerance, of each of our losses."""
+    names = (LOSSES if peer.is_rcnn else RETINANET_LOSSES)[peer.library]
+    golden = {
+        ours: float(peer.golden[f"{prefix}/{names[ours]}"]) for ours in terms
+    }
+    return pytest.approx(golden, rel=1e-4)
 
 
 def check_gradients(peer, prefix: str, gradients: dict) -> None:
